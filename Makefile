@@ -1,0 +1,60 @@
+# Each target works alone in a fresh clone: it makes the project's own environment first if that is missing.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help figures report test lint format schemas readme lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: envs/requirements.txt envs/torch.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11: call make with PYTHON=/path/to/python3.11 or newer" >&2; exit 2; }
+	@echo "installing the locked environment into $(VENV) (about two minutes, once)"
+	@$(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "error: $(PYTHON) cannot make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 2; }
+	@$(INSTALL) --require-hashes --requirement envs/requirements.txt
+	@$(INSTALL) --retries 1 --requirement envs/torch.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready envs/requirements-dev.txt
+	@echo "installing the test tools"
+	@$(INSTALL) --require-hashes --requirement envs/requirements-dev.txt
+	@touch $@
+
+figures: $(VENV)/.ready ## run the whole workflow on the embedded model and text
+	$(BIN)/snakemake --cores all
+
+report: $(VENV)/.ready ## collect every figure into one offline page, results/report.zip
+	$(BIN)/snakemake --report results/report.zip
+
+test: lint ## lint, types, unit tests, dry runs and one tiny end-to-end run
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev ## check style, types and the workflow's form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --quiet --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.ready-dev ## format Python and Snakemake files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+schemas: $(VENV)/.ready ## regenerate workflow/schemas after a change of settings
+	$(BIN)/unweave schemas
+
+readme: $(VENV)/.ready ## redraw the rule graph in README.md
+	$(BIN)/unweave readme
+
+lock: ## rewrite the locks in envs from pyproject.toml (needs uv)
+	sh envs/lock.sh
+
+clean: ## delete results and environment, keep figures
+	rm -rf results logs benchmarks/workflow $(VENV) .snakemake

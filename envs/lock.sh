@@ -1,0 +1,38 @@
+#!/bin/sh
+# Writes the two hashed locks from pyproject.toml, the one source of versions. Needs uv (https://docs.astral.sh/uv).
+# torch and the CUDA libraries that its PyPI wheel names stay out: envs/torch.txt says why.
+set -eu
+cd "$(dirname "$0")/.."
+cuda="--no-emit-package torch --no-emit-package triton"
+for package in cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
+    nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+    nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx; do
+    cuda="$cuda --no-emit-package $package"
+done
+compile() {
+    output=$1
+    shift
+    # shellcheck disable=SC2086
+    uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-annotate --no-header \
+        $cuda "$@" --output-file "$output"
+}
+compile envs/requirements.txt --extra build
+compile envs/requirements-dev.txt --extra build --extra dev --constraint envs/requirements.txt
+
+# The same versions for conda, in one file that Snakemake can copy: `--sdm conda` and `conda env create` both use it.
+{
+    cat <<'HEAD'
+# Written by envs/lock.sh: Python from conda, every package from the lock.
+# Use: conda env create -f envs/environment.yaml && conda activate unweave, or snakemake --sdm conda
+name: unweave
+channels:
+  - conda-forge
+dependencies:
+  - python=3.12
+  - pip
+  - pip:
+      - --extra-index-url https://download.pytorch.org/whl/cpu
+      - torch==2.13.0
+HEAD
+    grep -E '^[a-z]' envs/requirements.txt | sed -e 's/ \\$//' -e 's/^/      - /'
+} >envs/environment.yaml
