@@ -1,0 +1,220 @@
+"""`unweave <stage>`: the only door from the workflow's rules to the code.
+
+Each stage checks its spec, imports what it needs, does its work and records provenance. A mistake that the user can mend
+ends in one line on standard error and exit status 2.
+"""
+
+import errno
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unweave.config import (
+    CorpusSettings,
+    DatasetEntry,
+    EvaluationEntry,
+    HarvestSettings,
+    MethodEntry,
+    ModelEntry,
+    PypiSource,
+    validated,
+)
+from unweave.errors import UnweaveError
+
+if TYPE_CHECKING:
+    import torch
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+
+Spec = Annotated[str, typer.Option(help="JSON that describes the job")]
+Output = Annotated[Path, typer.Option(help="file to write")]
+Download = Annotated[Path | None, typer.Option(help="wheel that was fetched for this entry")]
+Gpu = Annotated[int, typer.Option(help="0 hides every GPU; otherwise one is used if there is one")]
+
+
+def _read(spec: str) -> dict[str, Any]:
+    try:
+        content = json.loads(spec)
+    except ValueError as error:
+        raise UnweaveError(f"--spec: not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UnweaveError("--spec: must be a JSON object")
+    return content
+
+
+def _device(gpu: int) -> "torch.device":
+    if not gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import torch
+
+    return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+
+
+def _named_paths(pairs: list[str], option: str) -> dict[str, Path]:
+    named = {}
+    for pair in pairs:
+        name, separator, path = pair.partition("=")
+        if not separator:
+            raise UnweaveError(f"{option}: expected NAME=PATH, got {pair!r}")
+        named[name] = Path(path)
+    return named
+
+
+@app.command()
+def fetch(spec: Spec, output: Output) -> None:
+    """Download one pinned wheel."""
+    from unweave.fetch import fetch_wheel
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    fetch_wheel(validated(PypiSource, content, "--spec"), output)
+    record("fetch", [output], [], content, started)
+
+
+@app.command()
+def model(name: str, spec: Spec, output: Output, download: Download = None) -> None:
+    """Obtain one language model as a folder that transformers loads offline."""
+    from unweave.models.prepare import prepare_model
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    prepare_model(name, validated(ModelEntry, content, f"models.yaml: {name}"), download, output.parent)
+    record("model", [output], [download] if download else [], content, started)
+
+
+@app.command()
+def text(name: str, spec: Spec, output: Output, download: Download = None) -> None:
+    """Prepare one data set as an Arrow folder."""
+    from unweave.datasets.prepare import prepare_dataset
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    prepare_dataset(name, validated(DatasetEntry, content, f"datasets.yaml: {name}"), download, output.parent)
+    record("text", [output], [download] if download else [], content, started)
+
+
+@app.command()
+def harvest(
+    spec: Spec,
+    model: Annotated[Path, typer.Option(help="manifest of the prepared model")],
+    text: Annotated[Path, typer.Option(help="manifest of the prepared data set")],
+    output: Annotated[list[str], typer.Option(help="SITE=PATH of each activation file")],
+    gpu: Gpu = 0,
+) -> None:
+    """Run the model once over a corpus and store activations."""
+    from unweave.activations.harvest import harvest as run
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    outputs = _named_paths(output, "--output")
+    corpus = validated(CorpusSettings, content["corpus"], "corpora")
+    settings = validated(HarvestSettings, content["settings"], "harvest")
+    run(model.parent, text.parent, corpus, settings, outputs, _device(gpu), content["description"])
+    record("harvest", outputs.values(), [model, text], content, started)
+
+
+@app.command()
+def fit(
+    spec: Spec,
+    activations: Annotated[Path, typer.Option(help="activation file")],
+    layer: Annotated[int, typer.Option(help="layer to fit")],
+    output: Output,
+    gpu: Gpu = 0,
+) -> None:
+    """Fit one method at one layer."""
+    from unweave.methods.fit import fit_dictionary
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    entry = validated(MethodEntry, content["entry"], "methods.yaml")
+    fit_dictionary(activations, layer, entry, output.parent, _device(gpu), content["description"])
+    record("fit", [output], [activations], content, started)
+
+
+@app.command()
+def evaluate(
+    spec: Spec,
+    dictionary: Annotated[Path, typer.Option(help="manifest of the dictionary")],
+    model: Annotated[Path, typer.Option(help="manifest of the prepared model")],
+    activations: Annotated[list[str], typer.Option(help="CORPUS=PATH of each activation file, in order")],
+    text: Annotated[list[str], typer.Option(help="CORPUS=PATH of each data set's manifest")],
+    output: Output,
+    gpu: Gpu = 0,
+) -> None:
+    """Run one evaluation of one dictionary and write its scores."""
+    from unweave.evaluations.run import run_evaluation
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    entry = validated(EvaluationEntry, content["entry"], "evaluations.yaml")
+    activation_paths = _named_paths(activations, "--activations")
+    texts = _named_paths(text, "--text")
+    run_evaluation(
+        dictionary_folder=dictionary.parent,
+        activation_paths=activation_paths,
+        dataset_folders={name: path.parent for name, path in texts.items()},
+        model_folder=model.parent,
+        entry=entry,
+        key=content["key"],
+        output=output,
+        device=_device(gpu),
+    )
+    record("evaluate", [output], [dictionary, model, *activation_paths.values(), *texts.values()], content, started)
+
+
+@app.command()
+def figure(
+    notebook: Annotated[Path, typer.Argument(help="notebook source (jupytext percent)")],
+    scores: Annotated[list[Path], typer.Argument(help="score tables that the notebook reads")],
+    spec: Spec,
+    output: Annotated[Path, typer.Option(help="executed notebook; the figure files are written beside it")],
+) -> None:
+    """Execute one notebook and keep the figure files that it writes."""
+    from unweave.notebook import execute
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    written = execute(notebook, output, scores, content)
+    record("figure", written, [notebook, *scores], content, started)
+
+
+@app.command()
+def schemas() -> None:
+    """Regenerate workflow/schemas from the settings classes in the code."""
+    from unweave.schemas import write_schemas
+
+    write_schemas()
+
+
+@app.command()
+def readme() -> None:
+    """Redraw the rule graph in README.md."""
+    from unweave.readme import write_rule_graph
+
+    write_rule_graph()
+
+
+def main() -> None:
+    """Entry point of the `unweave` command."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    if sys.argv[1:2] not in (["model"], ["text"]):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        app()
+    except UnweaveError as error:
+        sys.exit(_refusal(str(error)))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        sys.exit(_refusal(f"{error.filename or 'output'}: {error.strerror}: free space or choose another --directory"))
+
+
+def _refusal(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return 2

@@ -1,0 +1,366 @@
+"""What to build: the typed registries and run configuration, and every check that spans more than one of them.
+
+Nothing heavy is imported here: Snakemake reads this module each time it builds the graph. Settings of a method or an
+evaluation are checked against the JSON Schema that `make schemas` generates from the `Settings` class in its module.
+"""
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unweave.errors import UnweaveError
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCHEMAS = PROJECT / "workflow" / "schemas"
+
+SITES = ("resid", "mlp_in", "mlp_neurons", "mlp_out", "attn_out")
+Site = Literal["resid", "mlp_in", "mlp_neurons", "mlp_out", "attn_out"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Layer = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Base of all entries: unknown keys are errors and values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PypiSource(Strict):
+    """A wheel on the Python package index. It is read as an archive; nothing in it is imported."""
+
+    type: Literal["pypi"]
+    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.!+_-]+$")]
+    sha256: Sha256 = Field(description="of the wheel")
+    file: str = Field(default="", description="path of the wanted member inside the wheel")
+    file_sha256: Sha256 | None = Field(default=None, description="of that member")
+
+    @property
+    def wheel(self) -> str:
+        """Stem of the downloaded wheel's file name."""
+        return f"{self.project}-{self.version}"
+
+
+class HubSource(Strict):
+    """A repository on the Hugging Face hub, pinned by commit."""
+
+    type: Literal["hub"]
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] = Field(description="commit hash, never a branch")
+    subset: str | None = Field(default=None, description="configuration name of a data set")
+    splits: list[str] = Field(default=["train"], description="splits of a data set, read in this order")
+    sha256: dict[str, Sha256] = Field(default={}, description="file name to hash, checked after the download")
+
+
+class LocalSource(Strict):
+    """A folder or file on this machine."""
+
+    type: Literal["local"]
+    path: str
+
+
+Source = Annotated[PypiSource | HubSource | LocalSource, Field(discriminator="type")]
+
+
+class Architecture(Strict):
+    """The facts that layers and widths are checked against before any work is done."""
+
+    family: Literal["gpt2", "llama", "gemma2", "qwen2", "qwen3", "mistral", "gpt_neox"]
+    blocks: Annotated[int, Field(ge=1)]
+    d_model: Annotated[int, Field(ge=1)]
+    d_mlp: Annotated[int, Field(ge=1)]
+    vocabulary: Annotated[int, Field(ge=1)]
+
+
+class ModelEntry(Strict):
+    """One language model."""
+
+    title: str = Field(description="how figures name the model")
+    source: Source
+    format: Literal["gguf", "transformers"]
+    licence: str
+    architecture: Architecture
+    max_perplexity: float | None = Field(default=None, description="the converted model must do better on the sanity text")
+    notes: str = ""
+
+
+class SplitSettings(Strict):
+    """How documents are divided, once, with a recorded seed."""
+
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DatasetEntry(Strict):
+    """One set of texts, labelled or not."""
+
+    title: str = Field(description="how figures name the data set")
+    source: Source
+    reader: Name = Field(description="a module of unweave.datasets.readers")
+    options: dict[str, Any] = Field(default={}, description="keyword arguments of the reader")
+    labels: list[str] = Field(default=[], description="class names in label order; empty for unlabelled text")
+    min_characters: Annotated[int, Field(ge=1)] = 1
+    split: SplitSettings = SplitSettings()
+    licence: str
+    notes: str = ""
+
+
+class MethodEntry(Strict):
+    """One named arm of a decomposition method."""
+
+    method: Name = Field(description="a module of unweave.methods")
+    title: str = Field(description="how figures name the arm")
+    settings: dict[str, Any] = {}
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class EvaluationEntry(Strict):
+    """One named evaluation."""
+
+    evaluation: Name = Field(description="a module of unweave.evaluations")
+    settings: dict[str, Any] = {}
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class FigureEntry(Strict):
+    """One figure or table of a paper: a notebook and the evaluations whose scores it reads."""
+
+    title: str
+    notebook: str
+    needs: list[Name]
+    kind: Literal["figure", "table"] = "figure"
+
+
+class CorpusSettings(Strict):
+    """Which documents of a data set one model reads, and how much of them."""
+
+    dataset: Name
+    split: Literal["train", "test", "all"]
+    tokens: Annotated[int, Field(ge=1)] | None = Field(default=None, description="stop after this many kept tokens")
+    documents_per_label: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="take this many documents of each label and split"
+    )
+    context: Annotated[int, Field(ge=2)] = Field(default=128, description="documents are cut to this many tokens")
+
+
+class HarvestSettings(Strict):
+    """How activations are captured and stored."""
+
+    sites: list[Site] = ["resid"]
+    layers: list[Layer]
+    compute_dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        default="auto", description="auto measures both on this machine when on a CPU; bfloat16 on a GPU that has it"
+    )
+    store_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    batch_tokens: Annotated[int, Field(ge=2)] = Field(default=1024, description="tokens of one forward pass")
+    drop_positions: Annotated[int, Field(ge=0)] = Field(
+        default=1, description="leading positions of each document that are context only (the attention sink)"
+    )
+    max_norm_ratio: Annotated[float, Field(gt=1)] | None = Field(
+        default=None, description="also drop rows whose norm exceeds this multiple of the running median; null keeps all"
+    )
+
+
+class DictionaryPlan(Strict):
+    """Fit each of `methods` at each of `layers`."""
+
+    model: Name
+    corpus: Name
+    site: Site
+    layers: Annotated[list[Layer], Field(min_length=1)]
+    methods: Annotated[list[Name], Field(min_length=1)]
+
+
+class EvaluationPlan(Strict):
+    """Run one evaluation on the given corpora for every dictionary, or for those at `layers`."""
+
+    evaluation: Name
+    corpora: Annotated[list[Name], Field(min_length=1)]
+    layers: list[Layer] | None = None
+
+
+class Config(Strict):
+    """The run configuration (config/config.yaml)."""
+
+    registry: str = Field(default="config", description="folder of models.yaml, datasets.yaml, methods.yaml, ..., from the project's root")
+    corpora: dict[Name, CorpusSettings]
+    harvest: dict[Name, HarvestSettings] = Field(description="by model")
+    dictionaries: Annotated[list[DictionaryPlan], Field(min_length=1)]
+    evaluations: list[EvaluationPlan]
+    figures: dict[Name, list[Name]] = Field(default={}, description="paper to items of figures.yaml")
+
+
+Entry = TypeVar("Entry", bound=Strict)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.lstrip(".")
+
+
+def validated(model: type[Entry], content: Any, where: str) -> Entry:
+    """Check `content` against `model`.
+
+    Raises
+    ------
+    UnweaveError
+        naming `where`, the first wrong key and what it should be.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        message = first["msg"][0].lower() + first["msg"][1:]
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(model.model_fields))
+            message = f"unknown key; {known} are known at the top level" if len(first["loc"]) == 1 else "unknown key"
+        elif first["type"] != "missing":
+            message = f"{message}, got {first['input']!r:.80}"
+        raise UnweaveError(f"{where}: {_place(first['loc']) or 'content'}: {message}{more}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML document.
+
+    Raises
+    ------
+    UnweaveError
+        if the file is missing or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnweaveError(f"{path}: no such file: create it or correct `registry` in the configuration") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise UnweaveError(f"{path}:{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
+
+
+def _registry(folder: Path, name: str, entry: type[Entry]) -> dict[str, Entry]:
+    path = folder / f"{name}.yaml"
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UnweaveError(f"{path}: must map names to entries")
+    return {key: validated(entry, value, f"{path}: {key}") for key, value in content.items()}
+
+
+def _check_settings(kind: str, module: str, settings: dict[str, Any], where: str) -> None:
+    import jsonschema
+
+    path = SCHEMAS / kind / f"{module}.schema.json"
+    if not path.exists():
+        known = ", ".join(sorted(file.name.removesuffix(".schema.json") for file in path.parent.glob("*.schema.json")))
+        raise UnweaveError(
+            f"{where}: unknown {kind[:-1]} {module!r}; known: {known} "
+            f"(after adding src/unweave/{kind}/{module}.py run `make schemas`)"
+        )
+    validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+    for error in validator.iter_errors(settings):
+        place = _place(("settings", *error.absolute_path))
+        raise UnweaveError(f"{where}: {place}: {error.message}")
+
+
+class Plan:
+    """A validated configuration with its registries: the static description that the graph is built from."""
+
+    def __init__(self, content: dict[str, Any], where: str = "configuration") -> None:
+        self.where = where
+        self.config = validated(Config, content, where)
+        self.folder = folder = Path(os.path.relpath(PROJECT / self.config.registry))
+        self.models = _registry(folder, "models", ModelEntry)
+        self.datasets = _registry(folder, "datasets", DatasetEntry)
+        self.methods = _registry(folder, "methods", MethodEntry)
+        self.evaluations = _registry(folder, "evaluations", EvaluationEntry)
+        self._check_keys()
+        self._check_layers()
+        for name, method in self.methods.items():
+            _check_settings("methods", method.method, method.settings, f"{folder}/methods.yaml: {name}")
+        for name, evaluation in self.evaluations.items():
+            where = f"{folder}/evaluations.yaml: {name}"
+            _check_settings("evaluations", evaluation.evaluation, evaluation.settings, where)
+        for paper, items in self.config.figures.items():
+            for item in items:
+                self._known(self.figures.get(paper, {}), item, f"figures.{paper}", "figure")
+
+    def _known(self, registry: dict[str, Any], name: str, key: str, kind: str) -> None:
+        if name not in registry:
+            raise UnweaveError(f"{self.where}: {key}: unknown {kind} {name!r}; known: {', '.join(sorted(registry))}")
+
+    def _check_keys(self) -> None:
+        config = self.config
+        for name, corpus in config.corpora.items():
+            self._known(self.datasets, corpus.dataset, f"corpora.{name}.dataset", "dataset")
+        for name in config.harvest:
+            self._known(self.models, name, "harvest", "model")
+        for i, plan in enumerate(config.dictionaries):
+            self._known(config.harvest, plan.model, f"dictionaries[{i}].model", "model of `harvest`")
+            self._known(config.corpora, plan.corpus, f"dictionaries[{i}].corpus", "corpus")
+            for method in plan.methods:
+                self._known(self.methods, method, f"dictionaries[{i}].methods", "method")
+        for i, evaluation in enumerate(config.evaluations):
+            self._known(self.evaluations, evaluation.evaluation, f"evaluations[{i}].evaluation", "evaluation")
+            for corpus in evaluation.corpora:
+                self._known(config.corpora, corpus, f"evaluations[{i}].corpora", "corpus")
+
+    def _check_layers(self) -> None:
+        for name, harvest in self.config.harvest.items():
+            blocks = self.models[name].architecture.blocks
+            for layer in harvest.layers:
+                if layer >= blocks:
+                    raise UnweaveError(
+                        f"{self.where}: harvest.{name}.layers: layer {layer} is missing, {name} has blocks 0 to {blocks - 1}"
+                    )
+        for i, plan in enumerate(self.config.dictionaries):
+            harvest = self.config.harvest[plan.model]
+            if plan.site not in harvest.sites:
+                raise UnweaveError(
+                    f"{self.where}: dictionaries[{i}].site: {plan.site} is not harvested; add it to harvest.{plan.model}.sites"
+                )
+            for layer in plan.layers:
+                if layer not in harvest.layers:
+                    raise UnweaveError(
+                        f"{self.where}: dictionaries[{i}].layers: layer {layer} is not harvested; "
+                        f"add it to harvest.{plan.model}.layers"
+                    )
+
+    @cached_property
+    def figures(self) -> dict[str, dict[str, FigureEntry]]:
+        """Items by paper, from figures.yaml."""
+        path = self.folder / "figures.yaml"
+        content = read_yaml(path)
+        return {
+            paper: {item: validated(FigureEntry, entry, f"{path}: {paper}.{item}") for item, entry in items.items()}
+            for paper, items in content.items()
+        }
+
+    @cached_property
+    def fits(self) -> dict[tuple[str, str, int, str], str]:
+        """(model, site, layer, method) of every dictionary to the corpus that it is fitted on."""
+        return {
+            (plan.model, plan.site, layer, method): plan.corpus
+            for plan in self.config.dictionaries
+            for layer in plan.layers
+            for method in plan.methods
+        }
+
+    @cached_property
+    def scores(self) -> list[tuple[str, str, str, int, str]]:
+        """(evaluation, model, site, layer, method) of every score table."""
+        return [
+            (plan.evaluation, *fit)
+            for plan in self.config.evaluations
+            for fit in self.fits
+            if plan.layers is None or fit[2] in plan.layers
+        ]
+
+    def corpora_of(self, evaluation: str) -> list[str]:
+        """Corpora that an evaluation reads."""
+        return next(plan.corpora for plan in self.config.evaluations if plan.evaluation == evaluation)

@@ -1,0 +1,118 @@
+"""Executing one notebook source with papermill so that parallel runs never meet and nothing half-drawn is left behind."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from unweave.errors import UnweaveError
+from unweave.files import staged_file, write_json
+
+CELL_TIMEOUT_SECONDS = 600
+KERNEL = "unweave"
+SUFFIXES = (".png", ".svg", ".csv")
+
+
+def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str, Any]) -> list[Path]:
+    """Run `source` (jupytext percent) and write the executed notebook to `output`.
+
+    The notebook runs in a folder of its own and gets `scores` (list of paths), `stem` (the name of its figure, without a
+    suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`; they are moved beside `output` once the whole
+    notebook has run.
+
+    Returns
+    -------
+    The files that were written.
+
+    Raises
+    ------
+    UnweaveError
+        if a cell fails (the failed notebook is kept as `<output>.failed.ipynb`) or a figure file is missing.
+    """
+    notebook = jupytext.read(source)
+    name = output.with_suffix("").name
+    with _drawing_folder(output.with_name(f".{name}.drawing")) as folder, _private_kernel() as config:
+        written = folder / "input.ipynb"
+        nbformat.write(notebook, written)
+        given = {"scores": [os.path.relpath(path, folder) for path in scores], "stem": name, **parameters}
+        executed = folder / output.name
+        try:
+            papermill.execute_notebook(
+                written,
+                executed,
+                parameters=given,
+                kernel_name=KERNEL,
+                progress_bar=False,
+                execution_timeout=CELL_TIMEOUT_SECONDS,
+                cwd=folder,
+                config=config,
+            )
+        except PapermillExecutionError as error:
+            failed = output.with_suffix(".failed.ipynb")
+            os.replace(executed, failed)
+            raise UnweaveError(f"{source}: cell {error.exec_count}: {error.ename}: {error.evalue} (see {failed})") from None
+        _forget_times(executed)
+        results = []
+        for suffix in (*SUFFIXES, ".ipynb"):
+            drawn = (folder / name).with_suffix(suffix)
+            if not drawn.exists():
+                raise UnweaveError(f"{source}: wrote no {suffix} file: end it with unweave.plots.figure.save(...)")
+            with staged_file(output.with_suffix(suffix)) as partial:
+                os.replace(drawn, partial)
+            results.append(output.with_suffix(suffix))
+    return results
+
+
+@contextmanager
+def _drawing_folder(path: Path) -> Iterator[Path]:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _private_kernel() -> Iterator[Config]:
+    """Settings of a kernel of this very interpreter that talks through sockets in a folder of its own.
+
+    Parallel kernels on TCP now and then pick the same port, and a user's own `python3` kernel may be another Python.
+    """
+    with tempfile.TemporaryDirectory(prefix="unweave-") as folder:
+        specification = Path(folder, "kernels", KERNEL, "kernel.json")
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        write_json(specification, {"argv": command, "display_name": KERNEL, "language": "python"})
+        config = Config()
+        config.KernelManager.transport = "ipc"
+        config.KernelManager.ip = str(Path(folder, "socket"))
+        before = os.environ.get("JUPYTER_PATH")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join([folder, *filter(None, [before])])
+        try:
+            yield config
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def _forget_times(path: Path) -> None:
+    """Remove papermill's clock times and paths of this machine, so that equal results give equal notebooks."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    nbformat.write(notebook, path)

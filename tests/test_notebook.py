@@ -1,0 +1,59 @@
+import pytest
+
+from unweave.errors import UnweaveError
+from unweave.notebook import execute
+
+HEADER = """# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+# %% tags=["parameters"]
+scores, stem, word = [], "", "none"
+# %%
+from pathlib import Path
+import sys
+"""
+DRAW = "for suffix in ('.png', '.svg', '.csv'):\n    Path(stem + suffix).write_text(f'{word} {len(scores)}')\n"
+
+
+def source_of(tmp_path, body: str):
+    path = tmp_path / "drawn.py"
+    path.write_text(HEADER + body, encoding="utf-8")
+    return path
+
+
+def test_a_notebook_gets_its_parameters_and_its_files_land_beside_it(tmp_path):
+    output = tmp_path / "figures" / "item.ipynb"
+    written = execute(source_of(tmp_path, DRAW), output, [tmp_path / "a.parquet"], {"word": "hello"})
+    assert (tmp_path / "figures/item.csv").read_text() == "hello 1"
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(path.name for path in written)
+
+
+def test_two_runs_give_the_same_notebook_to_the_byte(tmp_path):
+    source = source_of(tmp_path, DRAW)
+    outputs = [tmp_path / name / "item.ipynb" for name in ("one", "two")]
+    for output in outputs:
+        execute(source, output, [], {"word": "same"})
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_the_kernel_is_the_interpreter_that_runs_the_workflow(tmp_path):
+    body = DRAW.replace("{word}", "{sys.executable}")
+    execute(source_of(tmp_path, body), tmp_path / "item.ipynb", [], {})
+    import sys
+
+    assert (tmp_path / "item.csv").read_text().startswith(sys.executable)
+
+
+def test_a_failing_cell_is_named_and_leaves_no_figure(tmp_path):
+    output = tmp_path / "figures" / "item.ipynb"
+    with pytest.raises(UnweaveError, match=r"drawn.py: cell \d+: ValueError: nothing to draw"):
+        execute(source_of(tmp_path, DRAW + "raise ValueError('nothing to draw')\n"), output, [], {})
+    assert [path.name for path in output.parent.iterdir()] == ["item.failed.ipynb"]
+
+
+def test_a_notebook_that_draws_nothing_is_refused(tmp_path):
+    with pytest.raises(UnweaveError, match=r"wrote no \.png file"):
+        execute(source_of(tmp_path, "pass\n"), tmp_path / "item.ipynb", [], {})
