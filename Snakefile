@@ -1,0 +1,26 @@
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/methods.smk"
+include: "workflow/rules/evaluations.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        ALL_SCORES,
+        [path for paper, items in PLAN.config.figures.items() for item in items for path in figure_targets(paper, item)],

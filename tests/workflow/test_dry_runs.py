@@ -1,0 +1,39 @@
+import re
+
+import pytest
+from conftest import PROJECT
+
+pytestmark = pytest.mark.workflow
+
+PROFILES = sorted(path.name for path in (PROJECT / "workflow/profiles").iterdir() if path.is_dir())
+JOBS = {
+    "config.yaml": {"fetch": 3, "model": 1, "text": 5, "harvest_smollm2": 6, "fit": 18, "figure": 4},
+    "ci.yaml": {"fetch": 3, "model": 1, "text": 3, "harvest_smollm2": 4, "fit": 3, "evaluate": 15, "figure": 4},
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("config", JOBS)
+def test_every_profile_plans_every_configuration(fresh, profile, config):
+    chosen = ("--configfile", f"config/{config}", "--replace-workflow-config")
+    counts = fresh.dry_run(*chosen, profile=profile).counts
+    assert {rule: counts[rule] for rule in JOBS[config]} == JOBS[config]
+
+
+def test_every_profile_is_listed_in_the_profiles_page():
+    page = (PROJECT / "workflow/profiles/README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == set(PROFILES)
+
+
+def test_every_compute_rule_has_log_benchmark_and_resources():
+    for path in (PROJECT / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"\n *rule\b", path.read_text(encoding="utf-8"))[1:]:
+            if "shell:" in rule:
+                for directive in ("log:", "benchmark:", "threads:", "mem_mb=", "runtime="):
+                    assert directive in rule, f"{path.name}: {rule[:40]!r} has no {directive}"
+
+
+def test_the_readme_shows_the_rule_graph_of_the_workflow():
+    from unweave.readme import rule_graph
+
+    assert rule_graph() in (PROJECT / "README.md").read_text(encoding="utf-8")
