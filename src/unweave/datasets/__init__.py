@@ -1,0 +1,1 @@
+"""Obtain and prepare text."""
