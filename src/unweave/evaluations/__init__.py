@@ -1,0 +1,1 @@
+"""What a dictionary is worth: one module per evaluation."""

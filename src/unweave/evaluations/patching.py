@@ -1,0 +1,186 @@
+"""What the model still knows when its residual stream is replaced by the dictionary's reconstruction.
+
+The residual stream after the layer is replaced at the harvested positions, the blocks above are run again, and the
+next-token predictions of those positions are compared with the clean ones: cross-entropy CE and KL(clean || patched),
+both in nats and means over positions, and CE recovered = (CE_zero - CE_patched) / (CE_zero - CE_clean) (SAEBench's core
+loss score).
+
+Ablations replace the same positions as reconstructions do, so that a reconstruction of zeros recovers exactly 0.
+SAEBench zeroes all positions instead, the attention sink among them. Dropped positions always keep their own residual
+stream. Everything is computed in float32.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import kl_div
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from unweave.config import Strict
+from unweave.errors import UnweaveError
+from unweave.evaluations.evaluation import Corpus, EvaluationData
+from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.sparse_codes import sparse_reconstructions, sparsities
+from unweave.methods.dictionary import Dictionary
+from unweave.models.hook_points import HookPoint, capture
+from unweave.models.language_model import load_language_model
+from unweave.models.partial_forward import logits_from
+from unweave.results.scores import Score
+
+CLEAN, ZERO, MEAN = "clean", "zero ablation", "mean ablation"
+
+Floats = NDArray[np.float64]
+Arm = str | int
+"""A baseline, or the k of a reconstruction."""
+
+
+class Settings(Strict):
+    """Settings of the patching evaluation."""
+
+    k: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[10, 100], description="codes kept per token; all codes are always measured too"
+    )
+    tokens: Annotated[int, Field(ge=1)] = Field(
+        default=1000, description="documents are taken in stored order until this many positions are replaced"
+    )
+
+
+@dataclass(frozen=True)
+class Document:
+    """Token ids (T,) of one document and which of its positions (P,) were harvested."""
+
+    ids: Tensor
+    positions: Tensor
+
+    @property
+    def scored(self) -> Tensor:
+        """Harvested positions that have a next token."""
+        return self.positions[self.positions < len(self.ids) - 1]
+
+
+def read_documents(name: str, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, tokens: int) -> list[Document]:
+    """First documents of a corpus until they hold `tokens` harvested positions, tokenised as they were harvested.
+
+    Raises
+    ------
+    UnweaveError
+        if a text's tokens are not those of its rows.
+    """
+    rows = corpus.tokens
+    documents: list[Document] = []
+    taken = 0
+    for index in np.unique(rows.docs).tolist():
+        if taken >= tokens:
+            break
+        of_document = np.flatnonzero(rows.docs == index)
+        positions = torch.from_numpy(rows.positions[of_document].astype(np.int64))
+        ids = torch.tensor(tokenizer(corpus.texts[index])["input_ids"][: int(positions.max()) + 1])
+        if len(ids) <= positions.max() or (ids[positions].numpy() != rows.ids[of_document]).any():
+            raise UnweaveError(f"{name}: document {index} is not tokenised as it was harvested: harvest {name} again")
+        document = Document(ids, positions)
+        if len(document.scored):
+            documents.append(document)
+            taken += len(positions)
+    return documents
+
+
+def _replacements(dictionary: Dictionary, x: Tensor, mean: Tensor, ks: list[int]) -> Iterator[tuple[Arm, Tensor]]:
+    """Arm and what it puts in the place of x (P, d); the clean arm comes first."""
+    yield CLEAN, x
+    yield ZERO, torch.zeros_like(x)
+    yield MEAN, mean.expand_as(x)
+    for k, (_, y) in zip(ks, sparse_reconstructions(dictionary, x, ks), strict=True):
+        yield k, y
+
+
+def document_losses(
+    model: PreTrainedModel, layer: int, document: Document, dictionary: Dictionary, mean: Tensor, ks: list[int]
+) -> dict[Arm, tuple[float, float]]:
+    """Arm to cross-entropy and KL(clean || arm) in nats, summed over the scored positions of one document."""
+    ids = document.ids.to(mean.device)
+    with capture(model, [HookPoint("resid", layer)]) as activations:
+        model(input_ids=ids[None], use_cache=False)
+    clean = activations[HookPoint("resid", layer)]
+    positions, scored = document.positions, document.scored
+    losses: dict[Arm, tuple[float, float]] = {}
+    for arm, y in _replacements(dictionary, clean[0, positions].float(), mean, ks):
+        patched = clean.clone()
+        patched[0, positions] = y.to(clean.dtype)
+        log_p = logits_from(model, layer, patched)[0, scored].float().log_softmax(dim=-1)
+        if arm == CLEAN:
+            clean_log_p = log_p
+        cross_entropy = -log_p.gather(1, ids[scored + 1][:, None]).sum(dtype=torch.float64)
+        # A divergence of equal distributions rounds to either side of 0.
+        divergence = kl_div(log_p, clean_log_p, reduction="none", log_target=True).sum(dim=1).clamp_min(0)
+        losses[arm] = float(cross_entropy), float(divergence.sum(dtype=torch.float64))
+    return losses
+
+
+def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, seed: int) -> list[Score]:
+    """CE recovered, CE and KL against k, for every corpus.
+
+    Raises
+    ------
+    UnweaveError
+        if the site is not the residual stream, or zero ablation does not hurt the model.
+    """
+    if data.site != "resid":
+        raise UnweaveError(f"patching replaces the residual stream, not {data.site}: run it on site resid")
+    language_model = load_language_model(data.model_folder, torch.float32, data.device)
+    ks = sparsities(settings.k, dictionary.n_features)
+    scores = []
+    for name, corpus in data.corpora.items():
+        documents = read_documents(name, corpus, language_model.tokenizer, settings.tokens)
+        mean = torch.from_numpy(corpus.activations.statistics(row_norm=False).mean).float().to(data.device)
+        losses = [
+            document_losses(language_model.model, data.layer, document, dictionary, mean, ks) for document in documents
+        ]
+        counts = np.array([len(document.scored) for document in documents], dtype=np.float64)
+        scores += _scores(name, losses, counts, ks, seed)
+    return scores
+
+
+def _scores(
+    name: str, losses: list[dict[Arm, tuple[float, float]]], counts: Floats, ks: list[int], seed: int
+) -> list[Score]:
+    # The documents as they are, then resampled: each statistic is computed once for its value and its interval.
+    weights = np.vstack([np.ones(len(counts)), resampling_weights(len(counts), seed)])
+    sums = {arm: np.array([document[arm] for document in losses]) for arm in losses[0]}
+    cross_entropy = {arm: (weights @ pair[:, 0]) / (weights @ counts) for arm, pair in sums.items()}
+    divergence = {arm: (weights @ pair[:, 1]) / (weights @ counts) for arm, pair in sums.items()}
+    headroom = cross_entropy[ZERO] - cross_entropy[CLEAN]
+    if headroom[0] <= 0:
+        raise UnweaveError(f"{name}: zero ablation does not raise the model's loss: evaluate on more text")
+
+    def score(metric: str, arm: Arm, values: Floats, unit: str, *, better: bool) -> Score:
+        low, high = percentile_interval(values[1:])
+        is_baseline = isinstance(arm, str)
+        return Score(
+            metric=metric,
+            value=float(values[0]),
+            dataset=name,
+            n=int(counts.sum()),
+            unit=unit,
+            higher_is_better=better,
+            ci_low=low,
+            ci_high=high,
+            x_name="" if is_baseline else "k",
+            x=None if is_baseline else float(arm),
+            label=str(arm) if is_baseline else "",
+            seed=seed,
+        )
+
+    scores = [score("cross_entropy", arm, values, "nats", better=False) for arm, values in cross_entropy.items()]
+    arms: list[Arm] = [ZERO, MEAN, *ks]
+    for arm in arms:
+        scores.append(score("kl", arm, divergence[arm], "nats", better=False))
+        if arm != ZERO:
+            recovered = (cross_entropy[ZERO] - cross_entropy[arm]) / headroom
+            scores.append(score("ce_recovered", arm, recovered, "1", better=True))
+    return scores

@@ -1,0 +1,129 @@
+"""The stage that evaluates one dictionary: stored files in, one score table out."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unweave.activations.documents import hash_dataset, load_dataset
+from unweave.activations.source import Activations
+from unweave.activations.store import StoredActivations, StoredTokens, read_attributes, read_tokens
+from unweave.config import EvaluationEntry, validated
+from unweave.errors import UnweaveError
+from unweave.evaluations.evaluation import Corpus, EvaluationData, evaluation_module
+from unweave.fingerprint import fingerprint
+from unweave.methods import dictionary as dictionaries
+from unweave.results import scores
+
+
+class StoredCorpus:
+    """One layer of an activation file with the data set that it was harvested from."""
+
+    def __init__(self, activation_path: Path, dataset_folder: Path, layer: int) -> None:
+        self._activation_path = activation_path
+        self._dataset_folder = dataset_folder
+        self._layer = layer
+
+    @cached_property
+    def activations(self) -> Activations:
+        """Rows of the layer."""
+        return StoredActivations(self._activation_path, self._layer)
+
+    @cached_property
+    def tokens(self) -> StoredTokens:
+        """Token, document and position of each row."""
+        return read_tokens(self._activation_path)
+
+    @cached_property
+    def _dataset(self) -> datasets.Dataset:
+        dataset = load_dataset(self._dataset_folder)
+        if read_attributes(self._activation_path).get("dataset_sha256") != hash_dataset(self._dataset_folder):
+            raise UnweaveError(
+                f"{self._activation_path}: was harvested from another version of {self._dataset_folder}: "
+                f"delete it and run `snakemake {self._activation_path}`"
+            )
+        return dataset
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """By row of the document."""
+        column: Sequence[str] = self._dataset["text"]
+        return column
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """By row of the document."""
+        return np.asarray(self._dataset["label"], dtype=np.int64)
+
+    @cached_property
+    def splits(self) -> NDArray[np.str_]:
+        """By row of the document."""
+        return np.asarray(self._dataset["split"], dtype=np.str_)
+
+    @cached_property
+    def label_names(self) -> Sequence[str]:
+        """Class names in label order."""
+        names: list[str] = _read_json(self._dataset_folder / "manifest.json")["labels"]
+        return names
+
+
+def run_evaluation(
+    *,
+    dictionary_folder: Path,
+    activation_paths: Mapping[str, Path],
+    dataset_folders: Mapping[str, Path],
+    model_folder: Path,
+    entry: EvaluationEntry,
+    key: Mapping[str, Any],
+    output: Path,
+    device: torch.device,
+) -> None:
+    """Evaluate a saved dictionary on corpora (name to activation file, name to data set) and write the scores.
+
+    `key` holds the model, site, layer, method and evaluation by their registry names. The scores appear complete or
+    not at all.
+
+    Raises
+    ------
+    UnweaveError
+        if the evaluation or its settings are wrong, an input is missing or damaged, or a score is not finite.
+    """
+    module = evaluation_module(entry.evaluation)
+    settings = validated(module.Settings, entry.settings, f"settings of {entry.evaluation}")
+    corpora: dict[str, Corpus] = {
+        name: StoredCorpus(path, dataset_folders[name], key["layer"]) for name, path in activation_paths.items()
+    }
+    data = EvaluationData(key["site"], key["layer"], device, model_folder, corpora)
+    dictionary = dictionaries.load(dictionary_folder).to(device)
+    try:
+        with torch.inference_mode():
+            rows = module.evaluate(dictionary, data, settings, entry.seed)
+    except UnweaveError as error:
+        raise UnweaveError(f"{key['evaluation']} of {key['method']} at layer {key['layer']}: {error}") from None
+    score_key = scores.ScoreKey(
+        **key,
+        revision=str(_read_json(model_folder / "manifest.json")["revision"]),
+        device=device.type,
+        code=fingerprint(__name__, module.__name__),
+        spec=_hash(entry.model_dump(mode="json"), dictionaries.read_manifest(dictionary_folder)["description"]),
+    )
+    scores.write(output, scores.table(score_key, rows))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UnweaveError(f"{path}: missing or damaged: delete {path.parent} and run again") from None
+    return content
+
+
+def _hash(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
