@@ -20,7 +20,7 @@ include: "workflow/rules/figures.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         ALL_SCORES,
         [path for paper, items in PLAN.config.figures.items() for item in items for path in figure_targets(paper, item)],
+    localrule: True

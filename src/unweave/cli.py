@@ -203,6 +203,7 @@ def readme() -> None:
 def main() -> None:
     """Entry point of the `unweave` command."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     if sys.argv[1:2] not in (["model"], ["text"]):
         os.environ["HF_HUB_OFFLINE"] = "1"
     try:

@@ -62,7 +62,12 @@ class LocalSource(Strict):
     """A folder or file on this machine."""
 
     type: Literal["local"]
-    path: str
+    path: str = Field(description="absolute, or relative to the project")
+
+    @property
+    def place(self) -> Path:
+        """Where it lies."""
+        return PROJECT / Path(self.path).expanduser()
 
 
 Source = Annotated[PypiSource | HubSource | LocalSource, Field(discriminator="type")]
@@ -155,7 +160,7 @@ class HarvestSettings(Strict):
     sites: list[Site] = ["resid"]
     layers: list[Layer]
     compute_dtype: Literal["auto", "bfloat16", "float32"] = Field(
-        default="auto", description="auto measures both on this machine when on a CPU; bfloat16 on a GPU that has it"
+        default="auto", description="auto takes bfloat16 where the hardware has it: GPUs, and x86 processors with AVX512-BF16 or AMX"
     )
     store_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     batch_tokens: Annotated[int, Field(ge=2)] = Field(default=1024, description="tokens of one forward pass")
@@ -286,9 +291,7 @@ class Plan:
         for name, evaluation in self.evaluations.items():
             where = f"{folder}/evaluations.yaml: {name}"
             _check_settings("evaluations", evaluation.evaluation, evaluation.settings, where)
-        for paper, items in self.config.figures.items():
-            for item in items:
-                self._known(self.figures.get(paper, {}), item, f"figures.{paper}", "figure")
+        self._check_figures()
 
     def _known(self, registry: dict[str, Any], name: str, key: str, kind: str) -> None:
         if name not in registry:
@@ -330,6 +333,14 @@ class Plan:
                         f"{self.where}: dictionaries[{i}].layers: layer {layer} is not harvested; "
                         f"add it to harvest.{plan.model}.layers"
                     )
+
+    def _check_figures(self) -> None:
+        planned = {plan.evaluation for plan in self.config.evaluations}
+        for paper, items in self.config.figures.items():
+            for item in items:
+                self._known(self.figures.get(paper, {}), item, f"figures.{paper}", "figure")
+                for missing in set(self.figures[paper][item].needs) - planned:
+                    raise UnweaveError(f"{self.where}: figures.{paper}: {item} needs {missing}: add it to `evaluations`")
 
     @cached_property
     def figures(self) -> dict[str, dict[str, FigureEntry]]:

@@ -52,7 +52,7 @@ def test_a_wrong_hash_stops_the_download_and_leaves_no_file(fresh):
 
 
 def test_without_a_network_the_download_says_so_and_leaves_no_file(fresh):
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": "/dev/null"}
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": "/dev/null"}
     call = fresh.snakemake("results/models/smollm2/manifest.json", **nowhere)
     assert call.status != 0
     assert "the package index cannot be reached" in call.output

@@ -15,6 +15,11 @@ for name, settings in PLAN.config.harvest.items():
             f"logs/benchmarks/harvest/{name}/{{corpus}}.jsonl"
         conda:
             "../../envs/environment.yaml"
+        threads: 2
+        resources:
+            gpu=1,
+            mem_mb=4000,
+            runtime=240,
         params:
             spec=lambda wildcards, name=name, settings=settings: spec(
                 corpus=PLAN.config.corpora[wildcards.corpus].model_dump(mode="json"),
@@ -23,11 +28,6 @@ for name, settings in PLAN.config.harvest.items():
             ),
             code=fingerprint("unweave.activations.harvest"),
             output=lambda wildcards, output: " ".join(f"--output {site}={path}" for site, path in output.items()),
-        threads: 2
-        resources:
-            gpu=1,
-            mem_mb=4000,
-            runtime=240,
         shell:
             "python -m unweave harvest --spec {params.spec:q} --model {input.model} --text {input.text} {params.output}"
             " --gpu {resources.gpu} > {log} 2>&1"

@@ -7,18 +7,23 @@ PROJECT = Path(workflow.basedir)
 
 # Jobs run the code of this checkout under the interpreter that runs Snakemake, installed and activated or not.
 sys.path.insert(0, str(PROJECT / "src"))
-for variable, folder in {"PYTHONPATH": PROJECT / "src", "PATH": Path(sys.executable).parent}.items():
+for variable, folder in {
+    "PYTHONPATH": PROJECT / "src",
+    "PATH": Path(sys.executable).parent,
+}.items():
     os.environ[variable] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 try:
-    from unweave.config import Plan, PypiSource
+    from unweave.config import LocalSource, Plan, PypiSource
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
 except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}: install envs/requirements.txt and envs/torch.txt into this environment, or use `make figures`")
+    sys.exit(
+        f"error: {error}: install envs/requirements.txt and envs/torch.txt into this environment, or use `make figures`"
+    )
 
 try:
-    PLAN = Plan(config, where=", ".join(workflow.configfiles))
+    PLAN = Plan(config, where=", ".join(os.path.relpath(path) for path in workflow.configfiles))
 except UnweaveError as error:
     sys.exit(f"error: {error}")
 
@@ -53,10 +58,14 @@ def entry(registry, name):
     return registry[name].model_dump(mode="json")
 
 
-def wheel_of(registry_entry):
-    """The wheel that an entry is read from, or nothing if its source is not the package index."""
+def source_files(registry_entry):
+    """What an entry is read from: its wheel, or its local file or folder, or nothing if it lies on the hub."""
     source = registry_entry.source
-    return f"results/downloads/{source.wheel}.whl" if isinstance(source, PypiSource) else []
+    if isinstance(source, PypiSource):
+        return {"download": f"results/downloads/{source.wheel}.whl"}
+    if isinstance(source, LocalSource):
+        return {"local": os.path.relpath(source.place)}
+    return {}
 
 
 def download_option(wildcards, input):
@@ -91,3 +100,60 @@ def figure_targets(paper, item):
 
 
 ALL_SCORES = [path for plan in PLAN.config.evaluations for path in scores_of(plan.evaluation)]
+
+
+def pinned_wheel(wildcards):
+    """The registry entry of a wheel, without the member that is read from it: several entries may share one wheel."""
+    for registry in (PLAN.models, PLAN.datasets):
+        for candidate in registry.values():
+            source = candidate.source
+            if isinstance(source, PypiSource) and source.wheel == wildcards.wheel:
+                return spec(
+                    type="pypi",
+                    project=source.project,
+                    version=source.version,
+                    sha256=source.sha256,
+                )
+    raise UnweaveError(f"no entry of the registries uses the wheel {wildcards.wheel}")
+
+
+def evaluation_activations(wildcards):
+    corpora = PLAN.corpora_of(wildcards.evaluation)
+    return [ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=corpus) for corpus in corpora]
+
+
+def evaluation_texts(wildcards):
+    return [TEXT.format(dataset=dataset_of(corpus)) for corpus in PLAN.corpora_of(wildcards.evaluation)]
+
+
+def by_corpus(option, paths, wildcards):
+    return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
+
+
+def fit_corpus(wildcards):
+    return PLAN.fits[wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method]
+
+
+def fit_activations(wildcards):
+    return ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=fit_corpus(wildcards))
+
+
+def figure_entry(wildcards):
+    return PLAN.figures[wildcards.paper][wildcards.item]
+
+
+def figure_titles():
+    """How figures name what this run uses."""
+    return {
+        "methods": {method: PLAN.methods[method].title for _, _, _, method in PLAN.fits},
+        "datasets": {name: PLAN.datasets[corpus.dataset].title for name, corpus in PLAN.config.corpora.items()},
+        "models": {model: PLAN.models[model].title for model in PLAN.config.harvest},
+    }
+
+
+def notebook_source(wildcards):
+    return os.path.relpath(PROJECT / figure_entry(wildcards).notebook)
+
+
+def labels(form):
+    return {"item": lambda wildcards: figure_entry(wildcards).title, "form": form}

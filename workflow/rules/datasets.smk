@@ -1,7 +1,7 @@
 rule text:
     """Prepare one data set: deduplicated, split by document, as an Arrow folder."""
     input:
-        download=lambda wildcards: wheel_of(PLAN.datasets[wildcards.dataset]),
+        unpack(lambda wildcards: source_files(PLAN.datasets[wildcards.dataset])),
     output:
         TEXT,
     log:
@@ -10,15 +10,16 @@ rule text:
         "logs/benchmarks/text/{dataset}.jsonl"
     conda:
         "../../envs/environment.yaml"
-    params:
-        spec=lambda wildcards: spec(**entry(PLAN.datasets, wildcards.dataset)),
-        code=lambda wildcards: fingerprint(
-            "unweave.datasets.prepare", f"unweave.datasets.readers.{PLAN.datasets[wildcards.dataset].reader}"
-        ),
-        download=download_option,
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        spec=lambda wildcards: spec(**entry(PLAN.datasets, wildcards.dataset)),
+        code=lambda wildcards: fingerprint(
+            "unweave.datasets.prepare",
+            f"unweave.datasets.readers.{PLAN.datasets[wildcards.dataset].reader}",
+        ),
+        download=download_option,
     shell:
         "python -m unweave text {wildcards.dataset} --spec {params.spec:q} {params.download} --output {output} > {log} 2>&1"

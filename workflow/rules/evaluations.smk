@@ -1,16 +1,3 @@
-def evaluation_activations(wildcards):
-    corpora = PLAN.corpora_of(wildcards.evaluation)
-    return [ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=corpus) for corpus in corpora]
-
-
-def evaluation_texts(wildcards):
-    return [TEXT.format(dataset=dataset_of(corpus)) for corpus in PLAN.corpora_of(wildcards.evaluation)]
-
-
-def by_corpus(option, paths, wildcards):
-    return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
-
-
 rule evaluate:
     """Score one dictionary by one evaluation."""
     input:
@@ -26,6 +13,11 @@ rule evaluate:
         "logs/benchmarks/evaluate/{evaluation}/{model}/{site}/L{layer}/{method}.jsonl"
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=120,
     params:
         spec=lambda wildcards: spec(
             entry=entry(PLAN.evaluations, wildcards.evaluation),
@@ -39,11 +31,6 @@ rule evaluate:
         ),
         activations=lambda wildcards, input: by_corpus("--activations", input.activations, wildcards),
         text=lambda wildcards, input: by_corpus("--text", input.text, wildcards),
-    threads: 1
-    resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=120,
     shell:
         "python -m unweave evaluate --spec {params.spec:q} --dictionary {input.dictionary} --model {input.model}"
         " {params.activations} {params.text} --output {output} --gpu {resources.gpu} > {log} 2>&1"

@@ -1,11 +1,3 @@
-def fit_corpus(wildcards):
-    return PLAN.fits[wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method]
-
-
-def fit_activations(wildcards):
-    return ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=fit_corpus(wildcards))
-
-
 rule fit:
     """Fit one method at one layer."""
     input:
@@ -18,19 +10,24 @@ rule fit:
         "logs/benchmarks/fit/{model}/{site}/L{layer}/{method}.jsonl"
     conda:
         "../../envs/environment.yaml"
-    params:
-        spec=lambda wildcards: spec(
-            entry=entry(PLAN.methods, wildcards.method),
-            description={**wildcards, "layer": int(wildcards.layer), "corpus": fit_corpus(wildcards)},
-        ),
-        code=lambda wildcards: fingerprint(
-            "unweave.methods.fit", f"unweave.methods.{PLAN.methods[wildcards.method].method}"
-        ),
     threads: 1
     resources:
         gpu=1,
         mem_mb=3000,
         runtime=240,
+    params:
+        spec=lambda wildcards: spec(
+            entry=entry(PLAN.methods, wildcards.method),
+            description={
+                **wildcards,
+                "layer": int(wildcards.layer),
+                "corpus": fit_corpus(wildcards),
+            },
+        ),
+        code=lambda wildcards: fingerprint(
+            "unweave.methods.fit",
+            f"unweave.methods.{PLAN.methods[wildcards.method].method}",
+        ),
     shell:
         "python -m unweave fit --spec {params.spec:q} --activations {input.activations} --layer {wildcards.layer}"
         " --output {output} --gpu {resources.gpu} > {log} 2>&1"
