@@ -91,7 +91,7 @@ class ModelEntry(Strict):
     format: Literal["gguf", "transformers"]
     licence: str
     architecture: Architecture
-    max_perplexity: float | None = Field(default=None, description="the converted model must do better on the sanity text")
+    max_perplexity: float | None = Field(default=None, description="on the sanity text, at most")
     notes: str = ""
 
 
@@ -149,8 +149,9 @@ class CorpusSettings(Strict):
     split: Literal["train", "test", "all"]
     tokens: Annotated[int, Field(ge=1)] | None = Field(default=None, description="stop after this many kept tokens")
     documents_per_label: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="take this many documents of each label and split"
+        default=None, description="draw this many documents of each label and split"
     )
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of that draw")
     context: Annotated[int, Field(ge=2)] = Field(default=128, description="documents are cut to this many tokens")
 
 
@@ -160,7 +161,8 @@ class HarvestSettings(Strict):
     sites: list[Site] = ["resid"]
     layers: list[Layer]
     compute_dtype: Literal["auto", "bfloat16", "float32"] = Field(
-        default="auto", description="auto takes bfloat16 where the hardware has it: GPUs, and x86 processors with AVX512-BF16 or AMX"
+        default="auto",
+        description="auto takes bfloat16 where the hardware has it: GPUs, and x86 processors with AVX512-BF16 or AMX",
     )
     store_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     batch_tokens: Annotated[int, Field(ge=2)] = Field(default=1024, description="tokens of one forward pass")
@@ -168,7 +170,8 @@ class HarvestSettings(Strict):
         default=1, description="leading positions of each document that are context only (the attention sink)"
     )
     max_norm_ratio: Annotated[float, Field(gt=1)] | None = Field(
-        default=None, description="also drop rows whose norm exceeds this multiple of the running median; null keeps all"
+        default=None,
+        description="also drop tokens whose norm exceeds this multiple of the median of the first part; null keeps all",
     )
 
 
@@ -193,7 +196,7 @@ class EvaluationPlan(Strict):
 class Config(Strict):
     """The run configuration (config/config.yaml)."""
 
-    registry: str = Field(default="config", description="folder of models.yaml, datasets.yaml, methods.yaml, ..., from the project's root")
+    registry: str = Field(default="config", description="folder of models.yaml, datasets.yaml, ... in the project")
     corpora: dict[Name, CorpusSettings]
     harvest: dict[Name, HarvestSettings] = Field(description="by model")
     dictionaries: Annotated[list[DictionaryPlan], Field(min_length=1)]
@@ -310,8 +313,8 @@ class Plan:
                 self._known(self.methods, method, f"dictionaries[{i}].methods", "method")
         for i, evaluation in enumerate(config.evaluations):
             self._known(self.evaluations, evaluation.evaluation, f"evaluations[{i}].evaluation", "evaluation")
-            for corpus in evaluation.corpora:
-                self._known(config.corpora, corpus, f"evaluations[{i}].corpora", "corpus")
+            for read in evaluation.corpora:
+                self._known(config.corpora, read, f"evaluations[{i}].corpora", "corpus")
 
     def _check_layers(self) -> None:
         for name, harvest in self.config.harvest.items():
@@ -319,13 +322,15 @@ class Plan:
             for layer in harvest.layers:
                 if layer >= blocks:
                     raise UnweaveError(
-                        f"{self.where}: harvest.{name}.layers: layer {layer} is missing, {name} has blocks 0 to {blocks - 1}"
+                        f"{self.where}: harvest.{name}.layers: layer {layer} is missing, "
+                        f"{name} has blocks 0 to {blocks - 1}"
                     )
         for i, plan in enumerate(self.config.dictionaries):
             harvest = self.config.harvest[plan.model]
             if plan.site not in harvest.sites:
                 raise UnweaveError(
-                    f"{self.where}: dictionaries[{i}].site: {plan.site} is not harvested; add it to harvest.{plan.model}.sites"
+                    f"{self.where}: dictionaries[{i}].site: {plan.site} is not harvested; "
+                    f"add it to harvest.{plan.model}.sites"
                 )
             for layer in plan.layers:
                 if layer not in harvest.layers:
@@ -340,7 +345,9 @@ class Plan:
             for item in items:
                 self._known(self.figures.get(paper, {}), item, f"figures.{paper}", "figure")
                 for missing in set(self.figures[paper][item].needs) - planned:
-                    raise UnweaveError(f"{self.where}: figures.{paper}: {item} needs {missing}: add it to `evaluations`")
+                    raise UnweaveError(
+                        f"{self.where}: figures.{paper}: {item} needs {missing}: add it to `evaluations`"
+                    )
 
     @cached_property
     def figures(self) -> dict[str, dict[str, FigureEntry]]:

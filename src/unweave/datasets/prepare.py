@@ -117,7 +117,7 @@ def _source_sha256(source: Source) -> str | None:
         return source.sha256
     if isinstance(source, HubSource):
         return None
-    place = _local(source)
+    place = source.place
     if place.is_file():
         return sha256_of(place)
     files = sorted(path for path in place.rglob("*") if path.is_file())

@@ -1,0 +1,42 @@
+"""What a method or an evaluation reads activations through, whether they lie in memory or on disk."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Moments of n rows in float64."""
+
+    n: int
+    mean: NDArray[np.float64]
+    """(d,)"""
+    covariance: NDArray[np.float64]
+    """(d, d), divided by n"""
+    mean_norm: float
+    """Mean Euclidean norm of the raw rows."""
+
+
+class Activations(ABC):
+    """n rows of d activations of one model, site and layer."""
+
+    n: int
+    d: int
+
+    @abstractmethod
+    def blocks(self, size: int = 8192) -> Iterator[Tensor]:
+        """Consecutive float32 blocks (at most `size`, d) on the CPU, in stored order."""
+
+    @abstractmethod
+    def statistics(self, *, row_norm: bool) -> Statistics:
+        """Moments of the rows, or of the rows scaled to unit norm."""
+
+    def rows(self) -> Tensor:
+        """All rows (n, d) as one float32 tensor."""
+        return torch.cat(list(self.blocks()))

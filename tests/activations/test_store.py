@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from unweave.activations.memory import InMemoryActivations
+from unweave.activations.store import StoredActivations, StoredTokens, read_attributes, read_tokens
+from unweave.activations.writer import write_store
+from unweave.errors import UnweaveError
+
+N, D = 700, 6
+X = torch.randn(N, D, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+TOKENS = StoredTokens(
+    ids=np.arange(N, dtype=np.int32),
+    docs=np.arange(N, dtype=np.int32) // 50,
+    positions=np.arange(N, dtype=np.int32) % 50,
+)
+
+
+def write(path: Path, dtype: torch.dtype = torch.bfloat16) -> Path:
+    x = X.to(dtype)
+    rows = {3: iter(x.split(300)), 7: iter((2 * x).split(450))}
+    write_store(path, {"model": "tiny", "layers": [3, 7]}, TOKENS, D, dtype, rows)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "resid.h5")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("size", [1, 256, 300, 8192])
+def test_rows_come_back_as_float32_blocks_in_stored_order(tmp_path: Path, dtype: torch.dtype, size: int) -> None:
+    activations = StoredActivations(write(tmp_path / "resid.h5", dtype), 7)
+    blocks = list(activations.blocks(size))
+    assert {block.dtype for block in blocks} == {torch.float32}
+    assert all(len(block) == size for block in blocks[:-1])
+    assert torch.equal(torch.cat(blocks), (2 * X.to(dtype)).float())
+    assert (activations.n, activations.d) == (N, D)
+
+
+@pytest.mark.parametrize("row_norm", [False, True])
+def test_stored_statistics_are_those_of_the_stored_rows(path: Path, row_norm: bool) -> None:
+    found = StoredActivations(path, 3).statistics(row_norm=row_norm)
+    expected = InMemoryActivations(X).statistics(row_norm=row_norm)
+    assert found.n == N
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-6)
+    np.testing.assert_allclose(found.covariance, expected.covariance, atol=1e-6)
+    np.testing.assert_allclose(found.mean_norm, expected.mean_norm, rtol=1e-6)
+
+
+def test_tokens_and_attributes_come_back(path: Path) -> None:
+    found = read_tokens(path)
+    for name in ("ids", "docs", "positions"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(TOKENS, name))
+    assert read_attributes(path) == {
+        "schema": "activations/1",
+        "model": "tiny",
+        "layers": [3, 7],
+        "width": D,
+        "stored_dtype": "bfloat16",
+        "filters": "fletcher32",
+    }
+
+
+def test_a_missing_layer_is_named_with_those_that_are_there(path: Path) -> None:
+    with pytest.raises(UnweaveError, match=r"resid\.h5: has no layer 5, only 3, 7: add it"):
+        StoredActivations(path, 5)
+
+
+def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UnweaveError, match="no such activation file: make it with `snakemake"):
+        read_tokens(tmp_path / "resid.h5")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def replace_by_text(path: Path) -> None:
+    path.write_text("not HDF5")
+
+
+def flip_a_bit_of_the_rows(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    at = content.index(X[:4].view(torch.uint16).numpy().tobytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def lose_the_tokens(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["tokens"]
+
+
+def read_all(path: Path) -> None:
+    read_tokens(path)
+    StoredActivations(path, 3).rows()
+
+
+@pytest.mark.parametrize("damage", [truncate, replace_by_text, flip_a_bit_of_the_rows, lose_the_tokens])
+def test_a_damaged_file_is_one_clear_line(path: Path, damage: Callable[[Path], None]) -> None:
+    damage(path)
+    with pytest.raises(UnweaveError, match=r"resid\.h5: truncated or damaged .*: delete it and run") as error:
+        read_all(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_of_another_schema_is_refused(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["schema"] = "activations/0"
+    with pytest.raises(UnweaveError, match="its schema is 'activations/0', not 'activations/1'"):
+        StoredActivations(path, 3)
+
+
+def test_several_readers_and_a_replacement_do_not_disturb_one_another(path: Path) -> None:
+    old = StoredActivations(path, 3).blocks(100)
+    first = next(old)
+    write(path, torch.float32)
+    assert torch.equal(torch.cat([first, *old]), X.float())
