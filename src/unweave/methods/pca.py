@@ -1,0 +1,34 @@
+"""Principal component analysis: the orthonormal basis of greatest variance."""
+
+import torch
+from pydantic import Field
+
+from unweave.activations.source import Activations
+from unweave.config import Strict
+from unweave.methods.dictionary import Fit
+from unweave.methods.linear import LinearDictionary
+from unweave.methods.principal_axes import principal_axes
+
+
+class Settings(Strict):
+    """Settings of PCA."""
+
+    row_norm: bool = Field(default=False, description="scale every row to unit Euclidean norm first")
+
+
+def fit(activations: Activations, settings: Settings, seed: int, device: torch.device) -> Fit:  # noqa: ARG001
+    """All d principal components, in descending order of variance. PCA draws nothing: `seed` has no effect.
+
+    Diagnostics: `explained_variance` and `explained_variance_ratio`, one number per component.
+    """
+    statistics = activations.statistics(row_norm=settings.row_norm)
+    variances, axes = principal_axes(statistics, device)
+    variances = variances.clamp_min(0)
+    dictionary = LinearDictionary.build(
+        torch.from_numpy(statistics.mean).to(device), axes, axes, row_norm=settings.row_norm
+    )
+    ratio = variances / variances.sum()
+    return Fit(
+        dictionary,
+        diagnostics={"explained_variance": variances.tolist(), "explained_variance_ratio": ratio.tolist()},
+    )

@@ -1,0 +1,34 @@
+"""A random orthonormal basis: what any direction of the space gives, before anything is learned."""
+
+import torch
+from pydantic import Field
+
+from unweave.activations.source import Activations
+from unweave.config import Strict
+from unweave.methods.dictionary import Fit
+from unweave.methods.linear import LinearDictionary
+
+
+class Settings(Strict):
+    """Settings of the random basis."""
+
+    row_norm: bool = Field(default=False, description="scale every row to unit Euclidean norm first")
+
+
+def random_orthonormal(d: int, seed: int) -> torch.Tensor:
+    """Float64 orthonormal rows (d, d), uniform over rotations and reflections.
+
+    QR of a Gaussian matrix drawn on the CPU, with the signs of R's diagonal moved into Q (Mezzadri 2007).
+    """
+    gaussian = torch.randn(d, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    q, r = torch.linalg.qr(gaussian)
+    basis: torch.Tensor = q * r.diagonal().sign()
+    return basis.T.contiguous()
+
+
+def fit(activations: Activations, settings: Settings, seed: int, device: torch.device) -> Fit:
+    """Random orthonormal directions, as many as the width, about the mean of the rows."""
+    statistics = activations.statistics(row_norm=settings.row_norm)
+    basis = random_orthonormal(activations.d, seed).to(device)
+    mean = torch.from_numpy(statistics.mean).to(device)
+    return Fit(LinearDictionary.build(mean, basis, basis, row_norm=settings.row_norm))

@@ -1,0 +1,107 @@
+"""What every entry of config/methods.yaml must do, whatever its method."""
+
+import json
+from types import SimpleNamespace
+
+import jsonschema
+import pytest
+import torch
+
+from unweave.config import PROJECT, MethodEntry, read_yaml, validated
+from unweave.methods.dictionary import load, save
+from unweave.methods.fit import method_module
+
+REGISTRY = PROJECT / "config" / "methods.yaml"
+ENTRIES = {name: validated(MethodEntry, entry, name) for name, entry in read_yaml(REGISTRY).items()}
+
+
+@pytest.fixture(scope="module", params=ENTRIES)
+def arm(request, planted, cpu):
+    entry = ENTRIES[request.param]
+    module = method_module(entry.method)
+    settings = validated(module.Settings, entry.settings, request.param)
+
+    def refit(seed=entry.seed):
+        return module.fit(planted.activations, settings, seed, cpu)
+
+    fit = refit()
+    return SimpleNamespace(
+        fit=fit, dictionary=fit.dictionary, refit=refit, x=planted.x, codes=fit.dictionary.encode(planted.x)
+    )
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_settings_of_an_entry_satisfy_the_schema_of_its_method(name):
+    schema = method_module(ENTRIES[name].method).Settings.model_json_schema()
+    jsonschema.validate(ENTRIES[name].settings, schema)
+    assert schema["additionalProperties"] is False
+    assert all("description" in field for field in schema["properties"].values())
+
+
+def test_shapes_are_those_of_the_interface(arm):
+    features = arm.dictionary.n_features
+    assert arm.dictionary.atoms.shape == (features, 6)
+    assert arm.codes.shape == (len(arm.x), features)
+    assert arm.dictionary.decode(arm.codes).shape == arm.x.shape
+
+
+def test_everything_is_finite_float32(arm):
+    for tensor in (*arm.dictionary.tensors.values(), arm.codes, arm.dictionary.decode(arm.codes)):
+        assert tensor.dtype == torch.float32
+        assert tensor.isfinite().all()
+
+
+def test_the_same_seed_gives_the_same_dictionary(arm):
+    again = arm.refit()
+    assert again.history == arm.fit.history
+    assert again.diagnostics == arm.fit.diagnostics
+    for name, tensor in arm.dictionary.tensors.items():
+        assert torch.equal(again.dictionary.tensors[name], tensor)
+
+
+def test_a_saved_dictionary_loads_and_encodes_the_same(arm, tmp_path):
+    save(arm.fit, tmp_path / "dictionary", {})
+    loaded = load(tmp_path / "dictionary")
+    assert loaded.traits == arm.dictionary.traits
+    assert torch.equal(loaded.encode(arm.x), arm.codes)
+    assert torch.equal(loaded.decode(arm.codes), arm.dictionary.decode(arm.codes))
+
+
+def test_signed_codes_take_both_signs_and_others_do_not(arm):
+    assert bool((arm.codes < 0).any()) == arm.dictionary.traits.signed
+    assert (arm.codes > 0).any()
+
+
+def test_binary_codes_are_bits(arm):
+    assert arm.codes.unique().numel() > 2 or arm.dictionary.traits.binary
+
+
+def test_a_linear_dictionary_encodes_affinely_by_its_readers(arm):
+    traits = arm.dictionary.traits
+    assert (arm.dictionary.readers is not None) == traits.linear
+    if traits.linear:
+        x = torch.nn.functional.normalize(arm.x) if traits.row_norm else arm.x
+        differences = (x[1:] - x[:-1]) @ arm.dictionary.readers.T
+        torch.testing.assert_close(arm.codes[1:] - arm.codes[:-1], differences, rtol=1e-3, atol=1e-3)
+
+
+def test_unit_rows_ignore_the_norm_and_others_do_not(arm):
+    same = torch.allclose(arm.dictionary.encode(2 * arm.x), arm.codes, atol=1e-5)
+    assert same == arm.dictionary.traits.row_norm
+
+
+def test_given_norms_are_restored_for_unit_rows_only(arm):
+    norms = arm.x.norm(dim=1)
+    restored = arm.dictionary.decode(arm.codes, norms)
+    if arm.dictionary.traits.row_norm:
+        torch.testing.assert_close(restored.norm(dim=1), norms, rtol=1e-4, atol=1e-4)
+    else:
+        assert torch.equal(restored, arm.dictionary.decode(arm.codes))
+
+
+def test_rows_are_encoded_one_by_one(arm):
+    torch.testing.assert_close(arm.dictionary.encode(arm.x[100:107]), arm.codes[100:107], rtol=1e-4, atol=1e-4)
+
+
+def test_curves_and_facts_can_be_written_as_json(arm):
+    json.dumps([arm.fit.diagnostics, arm.fit.history], allow_nan=False)
