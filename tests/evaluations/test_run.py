@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from unweave.activations.documents import hash_dataset
 from unweave.activations.store import StoredTokens
 from unweave.activations.writer import write_store
 from unweave.config import EvaluationEntry
+from unweave.datasets.stored import hash_dataset
 from unweave.errors import UnweaveError
 from unweave.evaluations.run import StoredCorpus, run_evaluation
 from unweave.methods.dictionary import Fit, save

@@ -13,6 +13,8 @@ for name, settings in PLAN.config.harvest.items():
             f"logs/harvest/{name}/{{corpus}}.log",
         benchmark:
             f"logs/benchmarks/harvest/{name}/{{corpus}}.jsonl"
+        # Before jobs of one core, which would otherwise hold this one off and leave a core idle.
+        priority: 2
         conda:
             "../../envs/environment.yaml"
         threads: 2

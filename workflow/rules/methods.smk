@@ -8,6 +8,8 @@ rule fit:
         "logs/fit/{model}/{site}/L{layer}/{method}.log",
     benchmark:
         "logs/benchmarks/fit/{model}/{site}/L{layer}/{method}.jsonl"
+    # The longest jobs first, so that the short evaluations fill the other cores beside them.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1

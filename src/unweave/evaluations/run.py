@@ -5,14 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unweave.activations.documents import hash_dataset, load_dataset
 from unweave.activations.source import Activations
 from unweave.activations.store import StoredActivations, StoredTokens, read_attributes, read_tokens
 from unweave.config import EvaluationEntry, validated
@@ -21,6 +19,9 @@ from unweave.evaluations.evaluation import Corpus, EvaluationData, evaluation_mo
 from unweave.fingerprint import fingerprint
 from unweave.methods import dictionary as dictionaries
 from unweave.results import scores
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class StoredCorpus:
@@ -42,7 +43,10 @@ class StoredCorpus:
         return read_tokens(self._activation_path)
 
     @cached_property
-    def _dataset(self) -> datasets.Dataset:
+    def _dataset(self) -> "datasets.Dataset":
+        # An evaluation that reads no text need not wait a second for this import.
+        from unweave.datasets.stored import hash_dataset, load_dataset
+
         dataset = load_dataset(self._dataset_folder)
         if read_attributes(self._activation_path).get("dataset_sha256") != hash_dataset(self._dataset_folder):
             raise UnweaveError(
