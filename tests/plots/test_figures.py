@@ -1,0 +1,137 @@
+"""What holds for every figure: legible, honest about its model, reproducible to the byte, and its data beside it."""
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from types import ModuleType
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from unweave.errors import UnweaveError
+from unweave.plots import nongaussianity, reconstruction, sentence_traces, sparse_probing
+from unweave.plots.figure import save
+from unweave.plots.selection import COLUMNS, THIS_RUN
+
+KINDS = {
+    nongaussianity: ("nongaussianity",),
+    reconstruction: ("reconstruction", "patching"),
+    sparse_probing: ("sparse-probing",),
+    sentence_traces: ("sentence-traces",),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda module: module.__name__.rpartition(".")[2])
+def kind(request) -> ModuleType:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=("full", "small", "lone"))
+def case(request, kind, synthetic, titles, references) -> tuple[pd.DataFrame, Figure, pd.DataFrame]:
+    """Scores, figure and tidy data of one kind of figure for one run."""
+    scores = synthetic(request.param, *KINDS[kind])
+    return scores, *kind.draw(scores, titles, references)
+
+
+@pytest.fixture(scope="module")
+def boxes(case) -> list[tuple[Text, Bbox]]:
+    """Every text that is drawn, with the pixels that it covers."""
+    _, figure, _ = case
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    return [(text, text.get_window_extent(renderer)) for text in drawn_texts(figure)]
+
+
+def drawn_texts(figure: Figure) -> Iterator[Text]:
+    """Texts with content, without the tick labels beyond the limits of their axis, which are never drawn."""
+    beyond = set()
+    for ax in figure.axes:
+        for axis, place in ((ax.xaxis, 0), (ax.yaxis, 1)):
+            low, high = sorted(axis.get_view_interval())
+            beyond |= {label for label in axis.get_ticklabels() if not low <= label.get_position()[place] <= high}
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text().strip() and text not in beyond:
+            yield text
+
+
+def test_no_text_is_cut_off_and_none_is_smaller_than_8_points(case, boxes):
+    _, figure, _ = case
+    for text, box in boxes:
+        assert text.get_fontsize() >= 8, text.get_text()
+        assert min(box.x0, box.y0) >= -1, text.get_text()
+        assert box.x1 <= figure.bbox.width + 1, text.get_text()
+        assert box.y1 <= figure.bbox.height + 1, text.get_text()
+
+
+def test_no_two_texts_overlap(boxes):
+    upright = [(text.get_text(), box) for text, box in boxes if text.get_rotation() in (0, 90)]
+    for (one, first), (other, second) in combinations(upright, 2):
+        shared = Bbox.intersection(first, second)
+        assert shared is None or min(shared.width, shared.height) < 1, f"{one!r} and {other!r}"
+
+
+def test_the_figure_says_which_arms_and_which_model_it_shows(case, titles):
+    scores, figure, _ = case
+    said = {text.get_text() for text in drawn_texts(figure)}
+    assert {titles["methods"][method] for method in scores["method"]} <= said
+    assert any("SmolLM2-135M-Instruct" in text and "not a model of the paper" in text for text in said)
+
+
+def test_the_table_has_the_agreed_columns_and_values_within_their_intervals(case):
+    _, _, data = case
+    assert list(data.columns) == list(COLUMNS)
+    assert np.isfinite(data["value"]).all()
+    known = data.dropna(subset=["ci_low", "ci_high"])
+    assert (known["ci_low"] <= known["value"]).all()
+    assert (known["value"] <= known["ci_high"]).all()
+
+
+def test_published_values_have_panels_of_their_own(case, references):
+    _, _, data = case
+    ours = data["source"] == THIS_RUN
+    assert set(data.loc[ours, "model"]) == {"smollm2"}
+    assert set(data.loc[~ours, "model"]) <= set(references.models)
+    assert not set(data.loc[ours, "panel"]) & set(data.loc[~ours, "panel"])
+
+
+def test_what_we_see_is_computed_for_every_run_and_lists_each_arm(case, kind, references, titles):
+    scores, _, data = case
+    text = kind.findings(data, references)
+    assert text.startswith("**The paper**")
+    assert not re.search(r"\bnan\b|inf|None", text)
+    assert all(titles["methods"][method] in text for method in scores["method"])
+
+
+def test_the_same_scores_give_the_same_bytes_whatever_the_readers_settings(
+    kind, synthetic, titles, references, tmp_path
+):
+    scores = synthetic("small", *KINDS[kind])
+    save(*kind.draw(scores, titles, references), tmp_path / "ours")
+    with mpl.rc_context({"font.size": 20, "svg.hashsalt": None, "axes.grid": False, "text.parse_math": True}):
+        save(*kind.draw(scores, titles, references), tmp_path / "theirs")
+    for suffix in ("png", "svg", "csv"):
+        assert (tmp_path / f"ours.{suffix}").read_bytes() == (tmp_path / f"theirs.{suffix}").read_bytes()
+
+
+def test_without_titles_the_registry_keys_are_printed(kind, synthetic, references):
+    figure, _ = kind.draw(synthetic("small", *KINDS[kind]), {}, references)
+    assert {"ica-v2", "pca", "random"} <= {text.get_text() for text in drawn_texts(figure)}
+
+
+def test_scores_of_two_models_are_refused_in_one_line(kind, synthetic, titles, references):
+    scores = synthetic("small", *KINDS[kind])
+    both = pd.concat([scores, scores.assign(model="gpt2")])
+    with pytest.raises(UnweaveError, match="one model and site but the scores hold gpt2 resid, smollm2 resid"):
+        kind.draw(both, titles, references)
+
+
+def test_missing_scores_are_named(kind, synthetic, titles, references):
+    scores = synthetic("small", *KINDS[kind]).assign(metric="unheard_of")
+    with pytest.raises(UnweaveError, match="no scores of"):
+        kind.draw(scores, titles, references)
