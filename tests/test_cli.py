@@ -13,8 +13,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_lists_the_stages_without_importing_anything_heavy():
-    code = "import sys, unweave.cli; heavy = {'torch', 'transformers', 'pandas', 'h5py'} & set(sys.modules); assert not heavy, heavy"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import sys, unweave.cli; print({'torch', 'transformers', 'pandas', 'h5py'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
     for stage in ("fetch", "model", "text", "harvest", "fit", "evaluate", "figure", "schemas"):
         assert stage in run("--help").stdout
 
@@ -30,7 +30,10 @@ def test_a_mistake_is_one_line_and_status_2():
     ("failure", "message"),
     [
         (UnweaveError("config.yaml: layer 40 is missing"), "error: config.yaml: layer 40 is missing\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "/results/x.h5"), "error: /results/x.h5: No space left on device"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/results/x.h5"),
+            "error: /results/x.h5: No space left on device",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/results"), "error: /results: Permission denied"),
     ],
 )

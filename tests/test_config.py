@@ -29,7 +29,9 @@ def test_the_committed_schemas_are_those_of_the_code():
 def test_every_yaml_file_passes_its_published_schema(name):
     import jsonschema
 
-    schema = json.loads((config.SCHEMAS / f"{'config' if name == 'ci' else name}.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(
+        (config.SCHEMAS / f"{'config' if name == 'ci' else name}.schema.json").read_text(encoding="utf-8")
+    )
     jsonschema.validate(yaml.safe_load((PROJECT / f"config/{name}.yaml").read_text(encoding="utf-8")), schema)
 
 

@@ -36,7 +36,9 @@ def unsatisfied(requirements: list[str], locked: dict[str, set[Version]]) -> lis
 @pytest.mark.parametrize("extras", [(), ("dev",)])
 def test_the_locks_satisfy_what_the_project_declares(extras):
     locked = pins("envs/torch.txt") | pins("envs/requirements-dev.txt" if extras else "envs/requirements.txt")
-    declared = DECLARED["dependencies"] + [line for extra in extras for line in DECLARED["optional-dependencies"][extra]]
+    declared = DECLARED["dependencies"] + [
+        line for extra in extras for line in DECLARED["optional-dependencies"][extra]
+    ]
     assert unsatisfied(declared, locked) == []
 
 

@@ -1,7 +1,7 @@
 """`unweave <stage>`: the only door from the workflow's rules to the code.
 
-Each stage checks its spec, imports what it needs, does its work and records provenance. A mistake that the user can mend
-ends in one line on standard error and exit status 2.
+Each stage checks its spec, imports what it needs, does its work and records provenance. A mistake that the user can
+mend ends in one line on standard error and exit status 2.
 """
 
 import errno

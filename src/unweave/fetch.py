@@ -32,12 +32,14 @@ def fetch_wheel(source: PypiSource, target: Path) -> None:
         requirement.write_text(f"{pinned} --hash=sha256:{source.sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
         command += ["--only-binary", ":all:", "--require-hashes", "--dest", folder, "--requirement", str(requirement)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PIP_NO_COLOR": "1"})
+        run = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "PIP_NO_COLOR": "1"}
+        )
         if run.returncode:
             raise UnweaveError(_download_failure(pinned, source.sha256, run.stdout + run.stderr))
         (wheel,) = Path(folder).glob("*.whl")
         with staged_file(target) as partial:
-            os.replace(wheel, partial)
+            wheel.replace(partial)
 
 
 def _download_failure(pinned: str, sha256: str, output: str) -> str:
@@ -50,9 +52,13 @@ def _download_failure(pinned: str, sha256: str, output: str) -> str:
         return f"{pinned}: pip is missing from {sys.executable}: run `python -m ensurepip`"
     unreachable = ("ConnectionError", "NewConnectionError", "Temporary failure", "Max retries", "ConnectTimeout")
     if any(sign in output for sign in (*unreachable, "ProxyError", "Network is unreachable", "ReadTimeout")):
-        return f"{pinned}: the package index cannot be reached: check the network or pip's index settings, then run again"
+        return (
+            f"{pinned}: the package index cannot be reached: check the network or pip's index settings, then run again"
+        )
     if "No matching distribution" in output or "Could not find a version" in output:
-        return f"{pinned}: the package index has no such wheel: correct project and version in the registry, or go online"
+        return (
+            f"{pinned}: the package index has no such wheel: correct project and version in the registry, or go online"
+        )
     last = [line for line in output.splitlines() if line.strip()][-1:]
     return f"{pinned}: pip could not download it: {' '.join(last)}"
 
@@ -85,4 +91,6 @@ def extract_member(archive: Path, member: str, target: Path, sha256: str | None)
     with staged_file(target) as partial:
         partial.write_bytes(read_member(archive, member))
         if sha256 is not None and sha256_of(partial) != sha256:
-            raise UnweaveError(f"{archive}: SHA-256 of {member} is not {sha256[:12]}...: correct `file_sha256` in the registry")
+            raise UnweaveError(
+                f"{archive}: SHA-256 of {member} is not {sha256[:12]}...: correct `file_sha256` in the registry"
+            )

@@ -43,7 +43,7 @@ def staged_file(path: Path) -> Iterator[Path]:
     try:
         yield partial
         _flush_to_disk(partial)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         _remove(partial)
 
@@ -61,7 +61,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _flush_to_disk(file)
         _remove(path)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         _remove(partial)
 

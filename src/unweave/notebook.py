@@ -1,4 +1,4 @@
-"""Executing one notebook source with papermill so that parallel runs never meet and nothing half-drawn is left behind."""
+"""Executing one notebook with papermill so that parallel runs never meet and nothing half-drawn is left behind."""
 
 import os
 import shutil
@@ -26,9 +26,9 @@ SUFFIXES = (".png", ".svg", ".csv")
 def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str, Any]) -> list[Path]:
     """Run `source` (jupytext percent) and write the executed notebook to `output`.
 
-    The notebook runs in a folder of its own and gets `scores` (list of paths), `stem` (the name of its figure, without a
-    suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`; they are moved beside `output` once the whole
-    notebook has run.
+    The notebook runs in a folder of its own and gets `scores` (list of paths), `stem` (the name of its figure, without
+    a suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`; they are moved beside `output` once the
+    whole notebook has run.
 
     Returns
     -------
@@ -59,8 +59,10 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
             )
         except PapermillExecutionError as error:
             failed = output.with_suffix(".failed.ipynb")
-            os.replace(executed, failed)
-            raise UnweaveError(f"{source}: cell {error.exec_count}: {error.ename}: {error.evalue} (see {failed})") from None
+            executed.replace(failed)
+            raise UnweaveError(
+                f"{source}: cell {error.exec_count}: {error.ename}: {error.evalue} (see {failed})"
+            ) from None
         _forget_times(executed)
         results = []
         for suffix in (*SUFFIXES, ".ipynb"):
@@ -68,7 +70,7 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
             if not drawn.exists():
                 raise UnweaveError(f"{source}: wrote no {suffix} file: end it with unweave.plots.figure.save(...)")
             with staged_file(output.with_suffix(suffix)) as partial:
-                os.replace(drawn, partial)
+                drawn.replace(partial)
             results.append(output.with_suffix(suffix))
     return results
 
@@ -85,7 +87,7 @@ def _drawing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _private_kernel() -> Iterator[Config]:
-    """Settings of a kernel of this very interpreter that talks through sockets in a folder of its own.
+    """Describe a kernel of this very interpreter that talks through sockets in a folder of its own.
 
     Parallel kernels on TCP now and then pick the same port, and a user's own `python3` kernel may be another Python.
     """

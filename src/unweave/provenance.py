@@ -1,5 +1,6 @@
 """Where a result came from: written beside it, never into it, so that results stay byte-stable."""
 
+import json
 import os
 import platform
 import subprocess
@@ -8,8 +9,6 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import json
 
 from unweave.config import PROJECT
 from unweave.files import sha256_of, write_json

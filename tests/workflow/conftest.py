@@ -100,7 +100,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture
 def finished(finished_run: Checkout, tmp_path: Path) -> Checkout:
-    """A private view of the finished run: its sources may be edited; its results are shared and must not be rewritten."""
+    """A view of the finished run whose sources may be edited; its results are shared and must not be rewritten."""
     checkout = copy_of_project(tmp_path)
     for name in ("results", "figures", ".snakemake"):
         shutil.copytree(finished_run.folder / name, checkout.folder / name, symlinks=True, copy_function=os.link)

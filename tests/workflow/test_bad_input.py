@@ -4,8 +4,16 @@ pytestmark = pytest.mark.workflow
 
 MISTAKES = {
     "an unknown model": ("harvest:\n  smollm2:", "harvest:\n  llama9:", "unknown model 'llama9'; known: "),
-    "a missing layer": ("layers: [2]\n\ndict", "layers: [40]\n\ndict", "layer 40 is missing, smollm2 has blocks 0 to 29"),
-    "a layer that is not harvested": ("layers: [2]\n    methods", "layers: [3]\n    methods", "layer 3 is not harvested"),
+    "a missing layer": (
+        "layers: [2]\n\ndict",
+        "layers: [40]\n\ndict",
+        "layer 40 is missing, smollm2 has blocks 0 to 29",
+    ),
+    "a layer that is not harvested": (
+        "layers: [2]\n    methods",
+        "layers: [3]\n    methods",
+        "layer 3 is not harvested",
+    ),
     "an unknown method": ("[ica-v2, pca, random]", "[ica-v9, pca]", "unknown method 'ica-v9'; known: "),
     "a wrong type": ("tokens: 3000", "tokens: many", "corpora.news.tokens"),
     "a negative number": ("tokens: 3000", "tokens: -1", "corpora.news.tokens"),
@@ -52,7 +60,12 @@ def test_a_wrong_hash_stops_the_download_and_leaves_no_file(fresh):
 
 
 def test_without_a_network_the_download_says_so_and_leaves_no_file(fresh):
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": "/dev/null"}
+    nowhere = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "1",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": "/dev/null",
+    }
     call = fresh.snakemake("results/models/smollm2/manifest.json", **nowhere)
     assert call.status != 0
     assert "the package index cannot be reached" in call.output
