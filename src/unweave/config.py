@@ -153,6 +153,9 @@ class CorpusSettings(Strict):
     )
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of that draw")
     context: Annotated[int, Field(ge=2)] = Field(default=128, description="documents are cut to this many tokens")
+    keep_outliers: bool = Field(
+        default=False, description="store every token, whatever `max_norm_ratio` of the model's harvest says"
+    )
 
 
 class HarvestSettings(Strict):

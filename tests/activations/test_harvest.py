@@ -126,6 +126,12 @@ def test_documents_are_those_of_the_split_and_as_many_of_each_label_as_wanted(
     assert len(np.unique(read_tokens(path).docs)) == 6
 
 
+def test_a_corpus_may_keep_its_outliers(run: Callable[..., dict[str, Path]], tmp_path: Path) -> None:
+    every = read_tokens(run(tmp_path / "all")["resid"])
+    kept = read_tokens(run(tmp_path / "kept", max_norm_ratio=1.25, keep_outliers=True)["resid"])
+    assert kept.positions.tolist() == every.positions.tolist()
+
+
 def test_outliers_are_dropped_at_all_layers_and_counted(run: Callable[..., dict[str, Path]], tmp_path: Path) -> None:
     every = run(tmp_path / "all", store_dtype="float32")
     some = run(tmp_path / "some", store_dtype="float32", max_norm_ratio=1.25)

@@ -61,6 +61,8 @@ def harvest(
     dataset = load_dataset(dataset_folder)
     selection = select_rows(dataset, corpus)
     dtype = preferred_dtype(settings.compute_dtype, device)
+    if corpus.keep_outliers:
+        settings = settings.model_copy(update={"max_norm_ratio": None})
     job = Job(load_language_model(model_folder, dtype, device), dataset, selection, corpus, settings)
     job.check()
     plan = {
