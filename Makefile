@@ -39,7 +39,7 @@ lint: $(VENV)/.ready-dev ## check style, types and the workflow's form
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/snakefmt --quiet --check Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
 format: $(VENV)/.ready-dev ## format Python and Snakemake files

@@ -33,10 +33,10 @@ from transformers import PreTrainedModel
 
 from unweave.activations import harvest
 from unweave.activations.documents import Document, length_bucketed, select_rows
-from unweave.datasets.stored import load_dataset
 from unweave.activations.parts import PartFolder
 from unweave.activations.writer import write_store
 from unweave.config import CorpusSettings, HarvestSettings
+from unweave.datasets.stored import load_dataset
 from unweave.models.hook_points import HookPoint, blocks_of, width
 from unweave.models.language_model import load_language_model, preferred_dtype
 

@@ -11,10 +11,12 @@ START, END = "<!-- rule graph: `make readme` -->", "<!-- end of rule graph -->"
 
 
 def rule_graph() -> str:
-    """Mermaid text of the embedded workflow's rules."""
+    """Mermaid text of the embedded workflow's rules, in an order of its own: Snakemake's changes from call to call."""
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--forceall", "--quiet", "all"]
-    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    return run.stdout[run.stdout.index("---") :].strip()
+    drawn = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", drawn))
+    arrows = sorted(f"    {names[start]} --> {names[end]}" for start, end in re.findall(r"(id\d+) --> (id\d+)", drawn))
+    return "\n".join(["flowchart LR", *arrows])
 
 
 def with_rule_graph(readme: str, graph: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from unweave import evaluations, methods
 from unweave.config import SCHEMAS, Config, DatasetEntry, EvaluationEntry, FigureEntry, MethodEntry, ModelEntry
 from unweave.files import staged_folder
+from unweave.results.references import References
 
 
 def generated() -> dict[Path, str]:
@@ -25,6 +26,7 @@ def generated() -> dict[Path, str]:
         "methods": TypeAdapter(dict[str, MethodEntry]).json_schema(),
         "evaluations": TypeAdapter(dict[str, EvaluationEntry]).json_schema(),
         "figures": TypeAdapter(dict[str, dict[str, FigureEntry]]).json_schema(),
+        "references": References.model_json_schema(),
     }
     for package in (methods, evaluations):
         kind = package.__name__.rpartition(".")[2]

@@ -1,3 +1,5 @@
+from matplotlib.text import Text
+
 from unweave.plots.nongaussianity import draw, findings
 from unweave.plots.selection import corpora
 
@@ -34,4 +36,13 @@ def test_the_order_of_the_arms_is_counted_layer_by_layer(synthetic, titles, refe
 def test_the_spread_is_drawn_for_unseen_text_only(synthetic, titles, references):
     _, data = draw(synthetic("full", "nongaussianity"), titles, references)
     assert set(data.loc[data["panel"] == "B", "dataset"]) == {"news-heldout"}
-    assert set(data.loc[data["panel"] == "A", "dataset"]) == {"news", "news-heldout"}
+    assert set(data.loc[data["panel"] == "A", "dataset"]) == {"news", "news-heldout", "news-heldout-all"}
+
+
+def test_the_effect_of_massive_tokens_is_shown_and_said(synthetic, titles, references):
+    scores = synthetic("full", "nongaussianity")
+    figure, data = draw(scores, titles, references)
+    assert "held-out, with massive tokens" in {text.get_text() for text in figure.findobj(Text)}
+    assert "Random basis (raw): with the massive tokens the mean on the same documents is" in findings(data, references)
+    _, without = draw(scores[scores["dataset"] != "news-heldout-all"], titles, references)
+    assert "massive" not in findings(without, references)

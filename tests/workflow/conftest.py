@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from unweave.config import PROJECT
+
 PARTS = ("Snakefile", "profiles", "config", "envs", "resources", "src", "workflow")
 
 

@@ -5,8 +5,8 @@ pytestmark = pytest.mark.workflow
 MISTAKES = {
     "an unknown model": ("harvest:\n  smollm2:", "harvest:\n  llama9:", "unknown model 'llama9'; known: "),
     "a missing layer": (
-        "layers: [2]\n\ndict",
-        "layers: [40]\n\ndict",
+        "layers: [2]\n    max",
+        "layers: [40]\n    max",
         "layer 40 is missing, smollm2 has blocks 0 to 29",
     ),
     "a layer that is not harvested": (
@@ -36,7 +36,10 @@ def test_a_mistake_in_the_configuration_is_one_clear_line(fresh, mistake):
 
 
 def test_a_wrong_setting_of_a_method_is_refused_before_any_work(fresh):
-    fresh.edit("config/methods.yaml", lambda text: text.replace("\npca:\n", "\npca:\n  settings: { colour: red }\n", 1))
+    fresh.edit(
+        "config/methods.yaml",
+        lambda text: text.replace("    row_norm: false\n\npca-rownorm", "    colour: red\n\npca-rownorm", 1),
+    )
     call = fresh.dry_run()
     assert call.status != 0
     assert "config/methods.yaml: pca: settings" in call.output
@@ -51,11 +54,11 @@ def test_a_registry_that_is_not_yaml_is_refused_with_its_line(fresh):
 
 
 def test_a_wrong_hash_stops_the_download_and_leaves_no_file(fresh):
-    wrong = "0" * 64
+    wrong = "f" * 64
     fresh.edit("config/models.yaml", lambda text: text.replace(text.split("sha256: ", 1)[1][:64], wrong, 1))
     call = fresh.snakemake("results/models/smollm2/manifest.json")
     assert call.status != 0
-    assert "SHA-256 is not 000000000000" in call.output
+    assert "SHA-256 is not ffffffffffff" in call.output
     assert not list((fresh.folder / "results/downloads").glob("*"))
 
 

@@ -1,7 +1,8 @@
 import re
 
 import pytest
-from conftest import PROJECT
+
+from unweave.config import PROJECT
 
 pytestmark = pytest.mark.workflow
 

@@ -3,6 +3,7 @@ rule figure:
     input:
         notebook=notebook_source,
         scores=lambda wildcards: figure_scores(wildcards.paper, wildcards.item),
+        references=lambda wildcards: os.path.relpath(PROJECT / f"resources/references/{wildcards.paper}.yaml"),
     output:
         png=report(
             f"{FIGURE}.png",

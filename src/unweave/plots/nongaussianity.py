@@ -1,6 +1,7 @@
 """How non-Gaussian the activations are along each method's directions, layer by layer (ICA Lens v2, figure 3)."""
 
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from unweave.plots import style
 from unweave.plots.layout import sheet
-from unweave.plots.selection import HELDOUT, Titles, corpora, drawn, measured, subject, title
+from unweave.plots.selection import HELDOUT, UNFILTERED, Titles, corpora, drawn, measured, subject, title
 from unweave.plots.sentences import bullets, claim, count_leads, fair_pairs, grid, span
 from unweave.results.references import References
 
@@ -35,12 +36,17 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
     handles = style.arms(methods, titles.get("methods", {}))
     if fitted is not None:
         handles += [_note("held-out text", style.MUTED), _note("text of the fit", "white")]
+    unfiltered = means[means["dataset"] == judged + UNFILTERED]
+    if len(unfiltered):
+        handles.append(_note("held-out, with massive tokens", style.MUTED, marker="x"))
     (frame,) = sheet([2.8], handles, references.remark(model, title(titles, "models", model)))
-    left, right = frame.axes(2, ratios=[1, 1.15], sharey=True)
+    left, right = frame.axes(2, left=0.72, ratios=[1, 1.15], sharey=True)
     ours = means[means["dataset"] == judged]
     _means(left, ours, methods)
     if fitted is not None:
-        _means(left, means[means["dataset"] == fitted], methods, hollow=True)
+        _means(left, means[means["dataset"] == fitted], methods, markerfacecolor="white")
+    if len(unfiltered):
+        _means(left, unfiltered, methods, marker="x", markersize=4)
     left.set(title="A  Mean over directions", ylabel="excess kurtosis (Gaussian: 0)")
     _spread(right, spread)
     text = "held-out text" if judged.endswith(HELDOUT) else judged
@@ -56,8 +62,8 @@ def _quantiles(spread: pd.DataFrame) -> str:
     return ", thick ".join(spans)
 
 
-def _note(text: str, fill: str) -> Line2D:
-    return Line2D([], [], linestyle="", marker="o", color=style.MUTED, markerfacecolor=fill, label=text)
+def _note(text: str, fill: str, marker: str = "o") -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, color=style.MUTED, markerfacecolor=fill, label=text)
 
 
 def _gap(layers: list[int]) -> int:
@@ -72,15 +78,16 @@ def _layer_axis(ax: Axes, layers: list[int]) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _means(ax: Axes, rows: pd.DataFrame, methods: list[str], *, hollow: bool = False) -> None:
+def _means(ax: Axes, rows: pd.DataFrame, methods: list[str], **marks: Any) -> None:
+    """Draw a mark per layer and arm, joined by lines unless `marks` set the sample off from the one judged by."""
     layers = sorted(rows["layer"].unique().tolist())
     for method in methods:
         part = rows[rows["method"] == method].sort_values("layer")
         look = style.look(method)
         aside = 0.2 * _gap(layers) if look.line != "-" else 0
-        marks = {"color": look.colour, "marker": look.marker, "markerfacecolor": "white"} if hollow else look.marks
-        line = "" if hollow else look.line
-        style.errorbars(ax, part, part["layer"] + aside, linestyle=line, zorder=2 if hollow else 3, **marks)
+        line, zorder = ("", 2) if marks else (look.line, 3)
+        given = {"color": look.colour, "marker": look.marker, **marks} if marks else look.marks
+        style.errorbars(ax, part, part["layer"] + aside, linestyle=line, zorder=zorder, **given)
     _layer_axis(ax, layers)
 
 
@@ -105,33 +112,51 @@ def _spread(ax: Axes, rows: pd.DataFrame) -> None:
 
 def findings(data: pd.DataFrame, references: References) -> str:
     """Say in Markdown what the table behind the figure shows, beside what the paper says."""
-    judged, fitted = corpora(data)
-    held = data[(data["panel"] == "A") & (data["dataset"] == judged)]
-    fit = data[(data["panel"] == "A") & (data["dataset"] == fitted)]
-    share = data[data["panel"] == "text"]
-    rows, lines = [], []
-    for method in style.in_order(data["method"]):
-        own = held[held["method"] == method]
-        rows.append(
-            [
-                own["title"].iloc[0],
-                str(len(own)),
-                span(own["value"]),
-                span(fit.loc[fit["method"] == method, "value"]) if fitted else "not measured",
-                span(share.loc[share["method"] == method, "value"], ".0%"),
-            ]
-        )
-    for arm, other in fair_pairs(data["method"]):
-        ours, theirs = held[held["method"] == arm], held[held["method"] == other]
-        count = count_leads(ours, theirs, on=["layers"])
-        if count:
-            lines.append(f"{ours['title'].iloc[0]} against {theirs['title'].iloc[0]}: mean excess kurtosis {count}")
-    text = "held-out text" if judged.endswith(HELDOUT) else judged
-    header = [
-        "arm",
-        "layers",
-        f"mean excess kurtosis on {text}",
-        "on the text of the fit",
-        "directions beyond Gaussian chance",
+    means, share = data[data["panel"] == "A"], data[data["panel"] == "text"]
+    titles = dict(zip(data["method"], data["title"], strict=True))
+    held = means[means["dataset"] == corpora(data)[0]]
+    lines = [
+        f"Directions of {titles[arm]} beyond what as many Gaussian samples would reach by chance: "
+        f"{span(share.loc[share['method'] == arm, 'value'], '.0%')}"
+        for arm in style.in_order(titles)
     ]
-    return "\n".join([claim(references, ITEM), grid(header, rows), bullets(lines)])
+    for arm, other in fair_pairs(titles):
+        count = count_leads(held[held["method"] == arm], held[held["method"] == other], on=["layers"])
+        if count:
+            lines.append(f"{titles[arm]} against {titles[other]}: mean excess kurtosis {count}")
+    lines += _massive_tokens(means, titles)
+    return "\n".join([claim(references, ITEM), _grid(means, titles), bullets(lines)])
+
+
+def _massive_tokens(means: pd.DataFrame, titles: dict[str, str]) -> list[str]:
+    """Say what the few tokens that the judging corpus leaves out do to each arm's mean, where they do most."""
+    judged, _ = corpora(means)
+    lines = []
+    for arm in style.in_order(titles):
+        own = means[means["method"] == arm].set_index("layers")
+        without = own.loc[own["dataset"] == judged, "value"]
+        unfiltered = own.loc[own["dataset"] == judged + UNFILTERED, "value"]
+        if len(unfiltered):
+            layer = unfiltered.idxmax()
+            lines.append(
+                f"{titles[arm]}: with the massive tokens the mean on the same documents is {unfiltered[layer]:.3g} at "
+                f"layer {layer}, without them {without[layer]:.3g}"
+            )
+    return lines
+
+
+def _grid(means: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Mean by layer and arm on the judging corpus, and on that of the fit in brackets."""
+    judged, fitted = corpora(means)
+    values = means.set_index(["layers", "method", "dataset"])["value"].to_dict()
+    arms = style.in_order(titles)
+    rows = []
+    for layer in sorted(means["layers"].unique(), key=int):
+        cells = []
+        for arm in arms:
+            held, seen = values.get((layer, arm, judged)), values.get((layer, arm, fitted))
+            cells.append("" if held is None else f"{held:.3g}" + ("" if seen is None else f" ({seen:.3g})"))
+        rows.append([layer, *cells])
+    text = "held-out text" if judged.endswith(HELDOUT) else judged
+    head = f"layer: mean excess kurtosis on {text}" + (" (on the text of the fit)" if fitted else "")
+    return grid([head, *(titles[arm] for arm in arms)], rows)

@@ -80,7 +80,7 @@ def _by_layer(ax: Axes, rows: pd.DataFrame) -> None:
         look = style.look(method)
         part = rows[(rows["method"] == method) & (rows["x"] > 0)].sort_values("layer")
         style.errorbars(ax, part, part["layer"], linestyle=look.line, **look.marks)
-    centre = rows[rows["x"] == 0].drop_duplicates("layer").sort_values("layer")
+    centre = rows[(rows["x"] == 0) & (rows["method"] == style.in_order(rows["method"])[0])].sort_values("layer")
     ax.plot(centre["layer"], centre["value"], color=style.MUTED, linestyle=CENTRE, linewidth=1)
     style.layers_axis(ax, rows["layer"])
     ax.set_title(f"B  Cosine at k = {rows['x'].max():g}")

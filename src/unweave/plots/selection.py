@@ -21,6 +21,8 @@ FLOATS = ("x", "value", "ci_low", "ci_high")
 KEYS = ("model", "layer", "method", "dataset", "metric", "label", "x_name", "x", "unit")
 HELDOUT = "-heldout"
 """A corpus `x-heldout` holds documents of the data set of corpus `x` that no method has seen."""
+UNFILTERED = "-all"
+"""A corpus `x-all` holds the documents of corpus `x` with the massive tokens that `x` leaves out."""
 
 
 def title(titles: Titles, kind: str, key: str) -> str:

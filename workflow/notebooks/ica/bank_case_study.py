@@ -22,8 +22,9 @@ titles = {}  # registry keys to the names that the figure prints
 # four sentences that use "bank" twice for money and twice for a river.
 #
 # **Here** four sentences of our own. Numbers in the cells are components, the traces are the two that separate the
-# senses most at the word (panel A). Each sentence's first token is context only. Panel B asks whether that is more
-# than chance: the same search is made for all other ways to divide the sentences into two pairs, and for every arm.
+# senses most at the word (panel A); the sign of a component is arbitrary. Each sentence's first token is context only.
+# Panel B asks whether that is more than chance: the same search is made for all other ways to divide the sentences
+# into two pairs, and for every arm.
 #
 # **What differs**: model, layer and sentences; numbers of components mean nothing across fits. With four sentences
 # there are only three divisions, so this can illustrate but cannot prove.

@@ -30,6 +30,9 @@ titles = {}  # registry keys to the names that the figure prints
 # sets are smaller, and there is no SAE. Accuracies of different models and data sets do not compare; the order of the
 # arms does. Published values (C) are likely of unit rows, and their GPT-2 SAE was encoded in a way that its authors
 # corrected later.
+#
+# Codes reach the probe as they are, so that the fixed penalty of the probe weighs on arms with small codes, such as PCA
+# and random directions of unit rows.
 
 # %%
 from IPython.display import Image, Markdown
