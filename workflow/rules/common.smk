@@ -156,4 +156,5 @@ def notebook_source(wildcards):
 
 
 def labels(form):
-    return {"item": lambda wildcards: figure_entry(wildcards).title, "form": form}
+    """What the report calls a file of a figure."""
+    return lambda wildcards: {"item": figure_entry(wildcards).title, "form": form}

@@ -137,7 +137,7 @@ def _massive_tokens(means: pd.DataFrame, titles: dict[str, str]) -> list[str]:
         without = own.loc[own["dataset"] == judged, "value"]
         unfiltered = own.loc[own["dataset"] == judged + UNFILTERED, "value"]
         if len(unfiltered):
-            layer = unfiltered.idxmax()
+            layer = str(unfiltered.idxmax())
             lines.append(
                 f"{titles[arm]}: with the massive tokens the mean on the same documents is {unfiltered[layer]:.3g} at "
                 f"layer {layer}, without them {without[layer]:.3g}"
