@@ -200,7 +200,7 @@ def main() -> None:
     model = load_language_model(arguments.model, preferred_dtype(settings.compute_dtype, device), device)
     job = harvest.Job(model, dataset, select_rows(dataset, corpus), corpus, settings)
     harvest.PART_ROWS = arguments.rows
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         parts = PartFolder(Path(folder) / "parts", {})
         results = measure(job, parts, arguments.rounds)
         writing = seconds(lambda: write(job, parts, Path(folder)), device)

@@ -57,33 +57,28 @@ def read_part(
     if settings.max_norm_ratio is not None:
         points = list(dict.fromkeys(points + _residual_points(settings)))
     counts = [rows_of(document, settings) for document in documents]
-    starts = np.cumsum([0, *counts])
     dtype = getattr(torch, settings.store_dtype)
-    rows = {point: torch.empty((int(starts[-1]), width(model, point.site)), dtype=dtype) for point in points}
+    rows = {point: torch.empty((sum(counts), width(model, point.site)), dtype=dtype) for point in points}
+    rows_by_document = {point: torch.split(rows[point], counts) for point in points}
+    first = settings.drop_positions
     read = [index for index, count in enumerate(counts) if count]
     for batch in length_bucketed([len(documents[index].ids) for index in read], settings.batch_tokens):
         chosen = [read[place] for place in batch]
         tokens_BT = pad_sequence([torch.tensor(documents[index].ids) for index in chosen], batch_first=True)
-        source, target = [], []
-        for place, index in enumerate(chosen):
-            kept = torch.arange(counts[index])
-            source.append(kept + place * tokens_BT.shape[1] + settings.drop_positions)
-            target.append(kept + int(starts[index]))
-        _read_batch(model, tokens_BT, torch.cat(source), torch.cat(target), rows)
-        advance(sum(map(len, source)))
+        for point, activation_BTW in _read_batch(model, points, tokens_BT).items():
+            # Moving the little padding too costs less than gathering the kept rows first.
+            moved = activation_BTW.to("cpu", dtype)
+            for place, index in enumerate(chosen):
+                rows_by_document[point][index].copy_(moved[place, first : first + counts[index]])
+        advance(sum(counts[index] for index in chosen))
     return Part(rows, _tokens_of(documents, settings))
 
 
-def _read_batch(
-    model: PreTrainedModel, tokens_BT: Tensor, source: Tensor, target: Tensor, rows: dict[HookPoint, Tensor]
-) -> None:
-    """Copy the activations of the flattened positions `source` to `target` in `rows`."""
-    with capture(model, rows) as activations:
+def _read_batch(model: PreTrainedModel, points: list[HookPoint], tokens_BT: Tensor) -> dict[HookPoint, Tensor]:
+    """Activations (B, T, width) at `points`."""
+    with capture(model, points) as activations:
         model.base_model(input_ids=tokens_BT.to(model.device), use_cache=False)
-    source = source.to(model.device)
-    for point, activation_BTW in activations.items():
-        kept = activation_BTW.flatten(0, 1).index_select(0, source)
-        rows[point].index_copy_(0, target, kept.to("cpu", rows[point].dtype))
+    return activations
 
 
 def without_outliers(part: Part, settings: HarvestSettings, reached: Checkpoint) -> tuple[Part, tuple[float, ...]]:
