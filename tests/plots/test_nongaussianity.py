@@ -42,7 +42,7 @@ def test_the_spread_is_drawn_for_unseen_text_only(synthetic, titles, references)
 def test_the_effect_of_massive_tokens_is_shown_and_said(synthetic, titles, references):
     scores = synthetic("full", "nongaussianity")
     figure, data = draw(scores, titles, references)
-    assert "held-out, with massive tokens" in {text.get_text() for text in figure.findobj(Text)}
+    assert "with massive tokens" in {text.get_text() for text in figure.findobj(Text)}
     assert "Random basis (raw): with the massive tokens the mean on the same documents is" in findings(data, references)
     _, without = draw(scores[scores["dataset"] != "news-heldout-all"], titles, references)
     assert "massive" not in findings(without, references)

@@ -38,7 +38,7 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
         handles += [_note("held-out text", style.MUTED), _note("text of the fit", "white")]
     unfiltered = means[means["dataset"] == judged + UNFILTERED]
     if len(unfiltered):
-        handles.append(_note("held-out, with massive tokens", style.MUTED, marker="x"))
+        handles.append(_note("with massive tokens", style.MUTED, marker="x"))
     (frame,) = sheet([2.8], handles, references.remark(model, title(titles, "models", model)))
     left, right = frame.axes(2, left=0.72, ratios=[1, 1.15], sharey=True)
     ours = means[means["dataset"] == judged]
