@@ -3,10 +3,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from unweave.activations.documents import (
     adds_bos,
@@ -96,32 +95,6 @@ def test_a_tokenizer_that_adds_bos_does_so_within_the_context(
     assert adds_bos(tokenizer)
     assert document.ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(document.ids[1:]) == "ccc"
-
-
-def merging_tokenizer() -> PreTrainedTokenizerFast:
-    """Pairs and quadruples of letters, and runs of up to 64 spaces, are single tokens."""
-    letters = [a + b for a in "ab" for b in "ab"]
-    runs = ["Ġ" * 2**power for power in range(7)]
-    pairs = [*((pair[0], pair[1]) for pair in letters), *((a, b) for a in letters for b in letters)]
-    pairs += [(run, run) for run in runs[:-1]]
-    tokens = ["a", "b", *runs, *(one + other for one, other in pairs if one + other not in runs)]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 120), st.sampled_from("ab")), max_size=12), st.integers(2, 6)
-)
-def test_a_long_text_gives_the_tokens_that_it_would_give_as_a_whole(
-    pieces: list[tuple[int, int, str]], context: int
-) -> None:
-    tokenizer = merging_tokenizer()
-    text = "".join(letter * letters + "ab" * (letters // 2) + " " * spaces for letters, spaces, letter in pieces)
-    (document,) = tokenised([{"text": text}], [0], tokenizer, context)
-    assert document.ids == tokenizer(text)["input_ids"][:context]
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))

@@ -3,42 +3,13 @@ from operator import attrgetter
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, OPTConfig, OPTForCausalLM, PreTrainedModel
+from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel
 
 from unweave.config import SITES
 from unweave.errors import UnweaveError
 from unweave.models.hook_points import FORWARD_ORDER, HookPoint, block_at, blocks_of, capture, width
 
 LAST = 3
-SIZES = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4}
-SLIDING = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"] * 2}
-GROUPED = {"intermediate_size": 80, "num_key_value_heads": 2, "head_dim": 8}
-CONFIGS = {
-    "gpt2": {"n_inner": 80},
-    "llama": GROUPED,
-    "gemma2": {**GROUPED, **SLIDING, "query_pre_attn_scalar": 8},
-    "qwen2": {**GROUPED, **SLIDING, "use_sliding_window": True},
-    "qwen3": GROUPED,
-    "mistral": {**GROUPED, "sliding_window": 4},
-    "gpt_neox": {"intermediate_size": 80, "use_parallel_residual": True},
-    "gpt_neox, sequential": {"intermediate_size": 80, "use_parallel_residual": False},
-}
-
-
-@pytest.fixture(params=CONFIGS)
-def model(request: pytest.FixtureRequest) -> PreTrainedModel:
-    """A tiny model of each family with random weights, large enough that every part matters."""
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(request.param.partition(",")[0], **SIZES, **CONFIGS[request.param])
-    built = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    for parameter in built.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape)
-    return built.eval().requires_grad_(False)
-
-
-@pytest.fixture
-def tokens() -> Tensor:
-    return torch.randint(3, 97, (3, 11), generator=torch.Generator().manual_seed(1))
 
 
 def captured(model: PreTrainedModel, tokens: Tensor, points: list[HookPoint]) -> dict[HookPoint, Tensor]:

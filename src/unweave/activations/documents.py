@@ -1,6 +1,6 @@
 """Which documents of a data set a model reads, as tokens, and in which batches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import datasets
@@ -10,6 +10,9 @@ from transformers import PreTrainedTokenizerBase
 
 from unweave.config import CorpusSettings
 from unweave.errors import UnweaveError
+
+TEXTS_AT_ONCE = 16
+"""Texts of one call of the tokenizer, which works on them in parallel."""
 
 
 class Document(NamedTuple):
@@ -46,14 +49,17 @@ def select_rows(dataset: datasets.Dataset, corpus: CorpusSettings) -> NDArray[np
 
 
 def tokenised(
-    dataset: datasets.Dataset, rows: Iterable[int], tokenizer: PreTrainedTokenizerBase, context: int
+    dataset: datasets.Dataset, rows: Sequence[int] | NDArray[np.int64], tokenizer: PreTrainedTokenizerBase, context: int
 ) -> Iterator[Document]:
     """Documents cut to `context` tokens, as the tokenizer makes them.
 
     A tokenizer that puts a BOS token before every text does so here too; nothing else is added.
     """
-    for row in map(int, rows):
-        yield Document(row, tokenizer(dataset[row]["text"], truncation=True, max_length=context)["input_ids"])
+    for start in range(0, len(rows), TEXTS_AT_ONCE):
+        some = [int(row) for row in rows[start : start + TEXTS_AT_ONCE]]
+        yield from map(
+            Document, some, tokenizer(dataset[some]["text"], truncation=True, max_length=context)["input_ids"]
+        )
 
 
 def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
