@@ -19,7 +19,7 @@ class MomentAccumulator:
         mean = s + S / n        covariance = G / n - (S / n)(S / n)^T
 
     The shift keeps the two terms of the covariance from cancelling when the mean is far from zero. S and G are float64
-    sums of float32 sums over at most 4096 rows: covariance (i, j) is within about 1e-6 * sd_i * sd_j of pure float64.
+    sums of float32 sums over at most 4096 rows: covariance (i, j) is within about 1e-5 * sd_i * sd_j of pure float64.
     """
 
     def __init__(self, d: int) -> None:
