@@ -8,7 +8,7 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,8 +18,8 @@ from unweave.errors import UnweaveError
 PROJECT = Path(__file__).resolve().parents[2]
 SCHEMAS = PROJECT / "workflow" / "schemas"
 
-SITES = ("resid", "mlp_in", "mlp_neurons", "mlp_out", "attn_out")
 Site = Literal["resid", "mlp_in", "mlp_neurons", "mlp_out", "attn_out"]
+SITES: tuple[str, ...] = get_args(Site)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Layer = Annotated[int, Field(ge=0)]

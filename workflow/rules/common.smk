@@ -14,7 +14,7 @@ for variable, folder in {
     os.environ[variable] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 try:
-    from unweave.config import LocalSource, Plan, PypiSource
+    from unweave.config import SITES, LocalSource, Plan, PypiSource
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
 except ModuleNotFoundError as error:
@@ -33,7 +33,7 @@ wildcard_constraints:
     model="|".join(PLAN.models),
     dataset="|".join(PLAN.datasets),
     corpus="|".join(PLAN.config.corpora),
-    site="resid|mlp_in|mlp_neurons|mlp_out|attn_out",
+    site="|".join(SITES),
     layer=r"\d+",
     method="|".join(PLAN.methods),
     evaluation="|".join(PLAN.evaluations),
