@@ -1,7 +1,7 @@
 """Planted corpora, dictionaries with known codes, and a tiny model that has learned its few sentences."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,8 +37,12 @@ class Rows(Activations):
         self.x = x.float()
         self.n, self.d = x.shape
 
+    def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
+        for start, stop in ranges:
+            yield self.x[start:stop]
+
     def blocks(self, size: int = 8192) -> Iterator[Tensor]:
-        yield from self.x.split(min(size, 137))
+        return super().blocks(min(size, 137))
 
     def statistics(self, *, row_norm: bool) -> Statistics:
         x = (row_normalised(self.x) if row_norm else self.x).double()

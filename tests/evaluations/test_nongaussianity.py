@@ -90,7 +90,7 @@ class OnlyAtoms(Dictionary):
     def encode(self, x):
         raise NotImplementedError
 
-    def decode(self, codes, norms=None):
+    def decode(self, codes, like=None):
         raise NotImplementedError
 
     @property

@@ -49,7 +49,7 @@ class Constant(Dictionary):
     def encode(self, x):
         return torch.zeros(len(x), D)
 
-    def decode(self, codes, norms=None):  # noqa: ARG002
+    def decode(self, codes, like=None):  # noqa: ARG002
         return self.tensors["point"].expand(len(codes), D)
 
 

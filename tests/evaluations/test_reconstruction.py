@@ -147,7 +147,7 @@ def test_only_the_interface_is_asked_for(x, make_corpus, make_data):
         def encode(self, x):
             return x
 
-        def decode(self, codes, norms=None):  # noqa: ARG002
+        def decode(self, codes, like=None):  # noqa: ARG002
             return codes
 
     scores = evaluate(Identity({}, Traits(signed=True, linear=False)), make_data({"c": make_corpus(x)}), Settings(), 0)

@@ -20,7 +20,7 @@ class Rows(InMemoryActivations):
 
     def blocks(self, size: int = 8192) -> Iterator[Tensor]:
         self.passes += 1
-        yield from super().blocks(min(size, 700))
+        return super().blocks(min(size, 700))
 
 
 @pytest.fixture
@@ -39,11 +39,15 @@ def _planted(n: int = 6000, d: int = 6, gaussian: int = 0) -> SimpleNamespace:
     mixing = generator.normal(size=(d, d))
     offset = generator.normal(size=d)
     x = torch.tensor(sources @ mixing.T + offset, dtype=torch.float32)
+    activations = Rows(x)
+    activations.labels = (sources[:, 0] > 0).astype(np.int64)
+    activations.targets = Rows(torch.tensor(np.tanh(sources) @ mixing, dtype=torch.float32))
+    activations.targets.site = "mlp_out"
     return SimpleNamespace(
         sources=torch.tensor(sources, dtype=torch.float32),
         mixing=torch.tensor(mixing, dtype=torch.float32),
         x=x,
-        activations=Rows(x),
+        activations=activations,
     )
 
 

@@ -1,10 +1,11 @@
 import json
 
+import pandas as pd
 import pytest
 import torch
 
 from unweave.errors import UnweaveError
-from unweave.methods.dictionary import MANIFEST_FILE, TENSORS_FILE, Fit, load, read_manifest, save
+from unweave.methods.dictionary import HISTORY_FILE, MANIFEST_FILE, TENSORS_FILE, Fit, load, read_manifest, save
 from unweave.methods.linear import LinearDictionary
 
 
@@ -35,13 +36,40 @@ def test_the_manifest_tells_where_a_dictionary_is_from_and_how_its_fit_went(fold
     manifest = read_manifest(folder)
     assert manifest["description"] == {"layer": 3}
     assert manifest["diagnostics"] == {"converged": True}
-    assert manifest["history"] == {"contrast": [0.1, 0.2]}
     assert manifest["shapes"]["atoms"] == [3, 4]
+
+
+def test_training_curves_are_kept_as_tidy_data(fitted, folder):
+    curves = pd.read_parquet(folder / HISTORY_FILE)
+    assert curves.to_dict("list") == {"curve": ["contrast"] * 2, "step": [1, 2], "value": [0.1, 0.2]}
+
+
+def test_points_of_a_curve_keep_the_steps_they_belong_to(fitted):
+    fit = Fit(fitted.dictionary, history={"loss": [3.0, 2.0], "l0": [9.0, 8.0]}, history_steps=[1, 50])
+    assert fit.curves().to_pydict() == {
+        "curve": ["l0", "l0", "loss", "loss"], "step": [1, 50, 1, 50], "value": [9.0, 8.0, 3.0, 2.0]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{"form": "linear.Nothing"}, {"form": "nothing.At"}, {"traits": {"colour": 1}}])
+def test_what_this_code_does_not_know_is_refused(folder, change):
+    path = folder / MANIFEST_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UnweaveError, match="a form or trait that this code does not know"):
+        load(folder)
+
+
+def test_tensors_of_another_shape_than_the_manifest_says_are_refused(folder):
+    path = folder / MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "shapes": {**manifest["shapes"], "atoms": [9, 9]}}))
+    with pytest.raises(UnweaveError, match="its manifest says"):
+        load(folder)
 
 
 def test_saving_twice_writes_the_same_bytes(fitted, folder, tmp_path):
     save(fitted, tmp_path / "again", {"layer": 3})
-    for name in (TENSORS_FILE, MANIFEST_FILE):
+    for name in (TENSORS_FILE, MANIFEST_FILE, HISTORY_FILE):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 

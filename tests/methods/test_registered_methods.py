@@ -15,11 +15,20 @@ REGISTRY = PROJECT / "config" / "methods.yaml"
 ENTRIES = {name: validated(MethodEntry, entry, name) for name, entry in read_yaml(REGISTRY).items()}
 
 
+QUICK = {"tokens": 60_000, "batch_size": 256, "iterations": 30, "warmup_steps": 10}
+"""What limits the work of a fit, where a method has such a setting: these tests are about the interface."""
+
+
+def quick(settings):
+    lowered = {name: min(value, getattr(settings, name)) for name, value in QUICK.items() if hasattr(settings, name)}
+    return settings.model_copy(update=lowered)
+
+
 @pytest.fixture(scope="module", params=ENTRIES)
 def arm(request, planted, cpu):
     entry = ENTRIES[request.param]
     module = method_module(entry.method)
-    settings = validated(module.Settings, entry.settings, request.param)
+    settings = quick(validated(module.Settings, entry.settings, request.param))
 
     def refit(seed=entry.seed):
         return module.fit(planted.activations, settings, seed, cpu)
@@ -43,6 +52,7 @@ def test_shapes_are_those_of_the_interface(arm):
     assert arm.dictionary.atoms.shape == (features, 6)
     assert arm.codes.shape == (len(arm.x), features)
     assert arm.dictionary.decode(arm.codes).shape == arm.x.shape
+    assert features % arm.dictionary.traits.group_size == 0
 
 
 def test_everything_is_finite_float32(arm):
@@ -80,23 +90,37 @@ def test_a_linear_dictionary_encodes_affinely_by_its_readers(arm):
     traits = arm.dictionary.traits
     assert (arm.dictionary.readers is not None) == traits.linear
     if traits.linear:
+        assert traits.normalisation in ("none", "row_norm")
         x = torch.nn.functional.normalize(arm.x) if traits.row_norm else arm.x
         differences = (x[1:] - x[:-1]) @ arm.dictionary.readers.T
         torch.testing.assert_close(arm.codes[1:] - arm.codes[:-1], differences, rtol=1e-3, atol=1e-3)
 
 
-def test_unit_rows_ignore_the_norm_and_others_do_not(arm):
-    same = torch.allclose(arm.dictionary.encode(2 * arm.x), arm.codes, atol=1e-5)
-    assert same == arm.dictionary.traits.row_norm
+def test_a_dictionary_that_normalises_rows_ignores_their_scale_and_others_do_not(arm):
+    same = torch.allclose(arm.dictionary.encode(2 * arm.x), arm.codes, atol=1e-4)
+    assert same == (arm.dictionary.traits.normalisation in ("row_norm", "layer_norm"))
 
 
-def test_given_norms_are_restored_for_unit_rows_only(arm):
-    norms = arm.x.norm(dim=1)
-    restored = arm.dictionary.decode(arm.codes, norms)
-    if arm.dictionary.traits.row_norm:
-        torch.testing.assert_close(restored.norm(dim=1), norms, rtol=1e-4, atol=1e-4)
-    else:
+def test_the_scale_of_rows_is_restored_where_they_were_normalised(arm):
+    restored = arm.dictionary.decode(arm.codes, like=arm.x)
+    normalisation = arm.dictionary.traits.normalisation
+    if normalisation == "row_norm":
+        torch.testing.assert_close(restored.norm(dim=1), arm.x.norm(dim=1), rtol=1e-4, atol=1e-4)
+    elif normalisation == "none":
         assert torch.equal(restored, arm.dictionary.decode(arm.codes))
+    else:
+        assert not torch.equal(restored, arm.dictionary.decode(arm.codes))
+
+
+def test_there_is_one_strength_for_each_feature(arm):
+    strengths = arm.dictionary.strengths(arm.codes)
+    assert strengths.shape == (len(arm.x), arm.dictionary.n_features // arm.dictionary.traits.group_size)
+    assert strengths.isfinite().all()
+
+
+def test_a_feature_of_a_sparse_dictionary_is_silent_on_some_tokens(arm):
+    silent = bool((arm.codes == 0).any())
+    assert silent == (arm.dictionary.traits.firing == "nonzero")
 
 
 def test_rows_are_encoded_one_by_one(arm):

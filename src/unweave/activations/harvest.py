@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from unweave.activations.documents import Document, adds_bos, select_rows, tokenised
-from unweave.activations.meter import token_meter
 from unweave.activations.parts import Checkpoint, PartFolder
 from unweave.activations.reading import check_finite, read_part, rows_of, without_outliers
 from unweave.activations.writer import write_store
@@ -31,6 +30,7 @@ from unweave.errors import UnweaveError
 from unweave.files import require_free_space, sha256_of
 from unweave.models.hook_points import HookPoint, block_at, width
 from unweave.models.language_model import MANIFEST, LanguageModel, load_language_model, preferred_dtype
+from unweave.progress import meter
 
 log = logging.getLogger(__name__)
 PART_ROWS = 16384
@@ -146,7 +146,7 @@ def _add_parts(job: Job, parts: PartFolder) -> None:
     if resumed:
         log.info("%s: %s tokens are there from an interrupted run", job.title, f"{resumed:,}")
     began = time.monotonic()
-    with token_meter(job.title, total, resumed) as advance:
+    with meter(job.title, total, resumed) as advance:
         while add_part(job, parts, advance):
             pass
     seconds, read = time.monotonic() - began, parts.reached.rows - resumed

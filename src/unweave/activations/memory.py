@@ -1,6 +1,6 @@
 """Activations that are one tensor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -18,9 +18,9 @@ class InMemoryActivations(Activations):
         self.n, self.d = x.shape
 
     @override
-    def blocks(self, size: int = 8192) -> Iterator[Tensor]:
-        for start in range(0, self.n, size):
-            yield self._x[start : start + size]
+    def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
+        for start, stop in ranges:
+            yield self._x[start:stop]
 
     @override
     def statistics(self, *, row_norm: bool) -> Statistics:

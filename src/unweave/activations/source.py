@@ -1,7 +1,7 @@
 """What a method or an evaluation reads activations through, whether they lie in memory or on disk."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +28,20 @@ class Activations(ABC):
 
     n: int
     d: int
+    site: str = ""
+    """Where in a block they were captured."""
+    targets: "Activations | None" = None
+    """The same n tokens at another site, for a method that rebuilds that site from this one (a transcoder)."""
+    labels: NDArray[np.int64] | None = None
+    """(n,) class of the document of each row, for a supervised method."""
 
     @abstractmethod
+    def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
+        """Float32 rows (stop - start, d) on the CPU, for each range (start, stop) of stored rows."""
+
     def blocks(self, size: int = 8192) -> Iterator[Tensor]:
         """Consecutive float32 blocks (at most `size`, d) on the CPU, in stored order."""
+        return self.slices((start, min(start + size, self.n)) for start in range(0, self.n, size))
 
     @abstractmethod
     def statistics(self, *, row_norm: bool) -> Statistics:

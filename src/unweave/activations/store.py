@@ -11,7 +11,7 @@ Rows are in document order and keep their documents together. Data is in chunks 
 checksum and no compression.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,12 +120,12 @@ class StoredActivations(Activations):
             self.n, self.d = file[f"acts/{layer}"].shape
 
     @override
-    def blocks(self, size: int = 8192) -> Iterator[Tensor]:
+    def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
         with opened(self.path) as file:
             rows = file[f"acts/{self.layer}"]
             is_bfloat16 = file.attrs["stored_dtype"] == BFLOAT16
-            for start in range(0, self.n, size):
-                block = torch.from_numpy(rows[start : start + size])
+            for start, stop in ranges:
+                block = torch.from_numpy(rows[start:stop])
                 yield (block.view(torch.bfloat16) if is_bfloat16 else block).to(torch.float32)
 
     @override

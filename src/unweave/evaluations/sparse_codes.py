@@ -17,11 +17,10 @@ def sparse_reconstructions(dictionary: Dictionary, x: Tensor, ks: Iterable[int])
     """Kept codes (n, F) and the reconstruction (n, d) of `x` (n, d), for each k of `ks`.
 
     Per token the k codes with the largest |code| * ||atom|| are kept (ICA Lens, sparse reconstruction). Rows of a
-    dictionary that normalises them are given their own norm back. k = 0 decodes the center alone, k = F everything.
+    dictionary that normalises them are given their own scale back. k = 0 decodes the center alone, k = F everything.
     """
     codes = dictionary.encode(x)
     atom_norms = dictionary.atoms.norm(dim=1)
-    norms = x.norm(dim=1) if dictionary.traits.row_norm else None
     for k in ks:
         kept = keep_top_k(codes, k, atom_norms)
-        yield kept, dictionary.decode(kept, norms)
+        yield kept, dictionary.decode(kept, like=x)

@@ -4,16 +4,20 @@ Shapes: n tokens, d dimensions of the site, F features (components, latents). Co
 directions) are (F, d), readers (the linear reading directions, where a method has them) are (F, d).
 
 A method is a module of this package with a pydantic `Settings` and
-`fit(activations, settings, seed, device) -> Fit`; it is named by one entry of config/methods.yaml.
+`fit(activations, settings, seed, device, checkpoint) -> Fit`; it is named by one entry of config/methods.yaml. A method
+that needs the labels or the targets of the activations raises UnweaveError where they are missing.
 """
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,9 +26,13 @@ from torch import Tensor
 from unweave.errors import UnweaveError
 from unweave.files import sha256_of, staged_folder, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSORS_FILE = "dictionary.safetensors"
 MANIFEST_FILE = "manifest.json"
+HISTORY_FILE = "history.parquet"
+
+
+Normalisation = Literal["none", "row_norm", "layer_norm", "median_norm"]
 
 
 @dataclass(frozen=True)
@@ -34,35 +42,49 @@ class Traits:
     signed: bool
     """Codes take both signs."""
     linear: bool
-    """Encoding is affine in the (preprocessed) activation and `readers` exists."""
+    """Encoding is affine in the (normalised) activation and `readers` exists."""
     binary: bool = False
     """Codes are 0 or 1 bits."""
     group_size: int = 1
     """Adjacent codes that act as one feature."""
-    row_norm: bool = False
-    """Rows are scaled to unit Euclidean norm before they are encoded."""
+    firing: Literal["nonzero", "dense"] = "nonzero"
+    """A feature fires on a token where its code (any code of its group) is not zero; or all codes are dense and a
+    feature fires where it is among the strongest, as many as an evaluation asks for."""
+    normalisation: Normalisation = "none"
+    """What is done to each row before it is encoded, and undone by `decode(codes, like=x)`: nothing; scaling to unit
+    Euclidean norm; subtracting the mean of its coordinates and dividing by their standard deviation; or subtracting the
+    geometric median of the rows and scaling to unit norm."""
+    writes: str | None = None
+    """Site that decoding rebuilds, where it is another one than encoding reads (a transcoder)."""
+
+    @property
+    def row_norm(self) -> bool:
+        """Rows are scaled to unit Euclidean norm and nothing else is done to them."""
+        return self.normalisation == "row_norm"
 
 
 class Dictionary(ABC):
-    """A fitted decomposition. Subclasses keep their state in `tensors` and are rebuilt from it."""
+    """A fitted decomposition. Subclasses keep their state in `tensors` and are rebuilt from it and from `options`."""
 
     form: ClassVar[str]
     """`module.Class` below unweave.methods; written into the manifest."""
 
-    def __init__(self, tensors: dict[str, Tensor], traits: Traits) -> None:
+    def __init__(self, tensors: dict[str, Tensor], traits: Traits, options: Mapping[str, Any] | None = None) -> None:
         self.tensors = tensors
         self.traits = traits
+        self.options = dict(options or {})
+        """JSON-able facts that encoding or decoding depends on besides tensors and traits, such as k of a TopK gate."""
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
         """Codes (n, F) of activations x (n, d), both float32."""
 
     @abstractmethod
-    def decode(self, codes: Tensor, norms: Tensor | None = None) -> Tensor:
+    def decode(self, codes: Tensor, like: Tensor | None = None) -> Tensor:
         """Activations (n, d) of codes (n, F).
 
-        For a dictionary with `traits.row_norm` the result lives on the unit sphere's scale; given `norms` (n,), each
-        reconstructed row is rescaled to that Euclidean norm (ICA Lens, norm restoration).
+        Where rows are normalised before they are encoded, the result is on the normalised scale; given `like` (n, d),
+        the activations that were encoded, each row gets its own scale and offset back (ICA Lens, norm restoration).
         """
 
     @property
@@ -80,9 +102,15 @@ class Dictionary(ABC):
         """F."""
         return self.atoms.shape[0]
 
+    def strengths(self, codes: Tensor) -> Tensor:
+        """How strongly each feature is present (n, F / group_size): |code|, or the Euclidean norm of a group's codes."""
+        size = self.traits.group_size
+        return codes.abs() if size == 1 else codes.reshape(len(codes), -1, size).norm(dim=2)
+
     def to(self, device: torch.device | str) -> Self:
         """Copy the dictionary to another device."""
-        return type(self)({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.traits)
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return type(self)(tensors, self.traits, self.options)
 
 
 @dataclass(frozen=True)
@@ -93,29 +121,50 @@ class Fit:
     diagnostics: dict[str, Any] = field(default_factory=dict)
     """Final, JSON-able facts about the fit: convergence, acceptance, attempts."""
     history: dict[str, list[float]] = field(default_factory=dict)
-    """Per-iteration curves by name; equal lengths are not required."""
+    """Training curves by name; equal lengths are not required."""
+    history_steps: list[int] | None = None
+    """Step that each point of the curves belongs to; None for 1, 2, 3, ..."""
+
+    def curves(self) -> pa.Table:
+        """The history as tidy data: `curve`, `step`, `value`."""
+        rows = [
+            (name, step, value)
+            for name, values in sorted(self.history.items())
+            for step, value in zip(self.history_steps or range(1, len(values) + 1), values, strict=False)
+        ]
+        names, steps, values = zip(*rows, strict=True) if rows else ((), (), ())
+        return pa.table(
+            {
+                "curve": pa.array(names, pa.string()),
+                "step": pa.array(steps, pa.int64()),
+                "value": pa.array(values, pa.float64()),
+            }
+        )
 
 
 def save(fit: Fit, folder: Path, description: dict[str, Any]) -> None:
-    """Write `dictionary.safetensors` and `manifest.json` into `folder`, atomically.
+    """Write `dictionary.safetensors`, `history.parquet` and `manifest.json` into `folder`, atomically.
 
-    `description` (the model, corpus, site, layer, method entry and seed) becomes part of the manifest.
+    `description` (what was fitted, on which data, with which settings) becomes part of the manifest. Nothing in the
+    folder depends on when or how fast it was made: the same fit gives the same bytes.
     """
     dictionary = fit.dictionary
     with staged_folder(folder) as staged:
         tensors_file = staged / TENSORS_FILE
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in dictionary.tensors.items()}
         save_file(tensors, tensors_file)
+        pq.write_table(fit.curves(), staged / HISTORY_FILE, compression="zstd")
         write_json(
             staged / MANIFEST_FILE,
             {
                 "format_version": FORMAT_VERSION,
                 "form": dictionary.form,
                 "traits": asdict(dictionary.traits),
+                "options": dictionary.options,
                 "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
                 "sha256": sha256_of(tensors_file),
+                "history_sha256": sha256_of(staged / HISTORY_FILE),
                 "diagnostics": fit.diagnostics,
-                "history": fit.history,
                 "description": description,
             },
         )
@@ -154,10 +203,17 @@ def load(folder: Path) -> Dictionary:
         raise UnweaveError(
             f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {folder} and run again"
         )
+    module, _, name = str(manifest["form"]).rpartition(".")
     try:
         tensors = load_file(path)
+        shapes = {key: list(tensor.shape) for key, tensor in tensors.items()}
+        if shapes != manifest["shapes"]:
+            raise UnweaveError(f"{path}: holds {shapes}, its manifest says {manifest['shapes']}: fit it again")
+        form: type[Dictionary] = getattr(import_module(f"unweave.methods.{module}"), name)
+        return form(tensors, Traits(**manifest["traits"]), manifest["options"])
     except SafetensorError as error:
         raise UnweaveError(f"{path}: not a safetensors file ({error}): delete {folder} and run again") from None
-    module, _, name = manifest["form"].partition(".")
-    form: type[Dictionary] = getattr(import_module(f"unweave.methods.{module}"), name)
-    return form(tensors, Traits(**manifest["traits"]))
+    except (ImportError, AttributeError, TypeError, KeyError) as error:
+        raise UnweaveError(
+            f"{folder / MANIFEST_FILE}: a form or trait that this code does not know ({error}): fit it again"
+        ) from None

@@ -20,7 +20,7 @@ class LinearDictionary(Dictionary):
     def build(cls, center: Tensor, readers: Tensor, atoms: Tensor, *, row_norm: bool) -> "LinearDictionary":
         """From a center (d,), readers (F, d) and atoms (F, d) of any float type."""
         tensors = {"center": center, "readers": readers, "atoms": atoms}
-        traits = Traits(signed=True, linear=True, row_norm=row_norm)
+        traits = Traits(signed=True, linear=True, firing="dense", normalisation="row_norm" if row_norm else "none")
         return cls({name: tensor.to(torch.float32) for name, tensor in tensors.items()}, traits)
 
     @property
@@ -39,8 +39,8 @@ class LinearDictionary(Dictionary):
         return (prepared - self.tensors["center"]) @ self.readers.T
 
     @override
-    def decode(self, codes: Tensor, norms: Tensor | None = None) -> Tensor:
+    def decode(self, codes: Tensor, like: Tensor | None = None) -> Tensor:
         x = codes @ self.atoms + self.tensors["center"]
-        if norms is not None and self.traits.row_norm:
-            x = row_normalised(x) * norms[:, None]
+        if like is not None and self.traits.row_norm:
+            x = row_normalised(x) * like.norm(dim=1, keepdim=True)
         return x

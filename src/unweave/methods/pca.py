@@ -5,6 +5,7 @@ from pydantic import Field
 
 from unweave.activations.source import Activations
 from unweave.config import Strict
+from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
 from unweave.methods.linear import LinearDictionary
 from unweave.methods.principal_axes import principal_axes
@@ -16,7 +17,13 @@ class Settings(Strict):
     row_norm: bool = Field(default=False, description="scale every row to unit Euclidean norm first")
 
 
-def fit(activations: Activations, settings: Settings, seed: int, device: torch.device) -> Fit:  # noqa: ARG001
+def fit(
+    activations: Activations,
+    settings: Settings,
+    seed: int,  # noqa: ARG001
+    device: torch.device,
+    checkpoint: Checkpoint = NOTHING_KEPT,  # noqa: ARG001
+) -> Fit:
     """All d principal components, in descending order of variance. PCA draws nothing: `seed` has no effect.
 
     Diagnostics: `explained_variance` and `explained_variance_ratio`, one number per component.

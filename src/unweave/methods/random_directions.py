@@ -5,6 +5,7 @@ from pydantic import Field
 
 from unweave.activations.source import Activations
 from unweave.config import Strict
+from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
 from unweave.methods.linear import LinearDictionary
 
@@ -26,7 +27,13 @@ def random_orthonormal(d: int, seed: int) -> torch.Tensor:
     return basis.T.contiguous()
 
 
-def fit(activations: Activations, settings: Settings, seed: int, device: torch.device) -> Fit:
+def fit(
+    activations: Activations,
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint = NOTHING_KEPT,  # noqa: ARG001
+) -> Fit:
     """Random orthonormal directions, as many as the width, about the mean of the rows."""
     statistics = activations.statistics(row_norm=settings.row_norm)
     basis = random_orthonormal(activations.d, seed).to(device)

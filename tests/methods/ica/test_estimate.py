@@ -52,7 +52,7 @@ def test_decoding_the_codes_of_a_full_basis_returns_the_rows(planted, cpu):
 def test_decoding_unit_rows_restores_their_norms(planted, cpu):
     dictionary = fit(planted.activations, V1, 0, cpu).dictionary
     codes = dictionary.encode(planted.x)
-    torch.testing.assert_close(dictionary.decode(codes, planted.x.norm(dim=1)), planted.x, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(dictionary.decode(codes, like=planted.x), planted.x, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(dictionary.decode(codes).norm(dim=1), torch.ones(len(codes)), rtol=1e-4, atol=1e-4)
 
 

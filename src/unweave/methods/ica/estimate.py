@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from unweave.activations.source import Activations
+from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
 from unweave.methods.ica.contrasts import CONTRASTS
 from unweave.methods.ica.fixed_point import component_moments
@@ -18,7 +19,13 @@ def _deviation_from_identity(matrix: Tensor) -> float:
     return float((matrix - torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)).abs().max())
 
 
-def fit(activations: Activations, settings: Settings, seed: int, device: torch.device) -> Fit:
+def fit(
+    activations: Activations,
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint = NOTHING_KEPT,  # noqa: ARG001
+) -> Fit:
     """Fit W = U K (readers) and A = K+ U^T (atoms) with U orthogonal and K whitening.
 
     Codes have zero mean and unit variance over the fitted rows; `whitening_error` is the largest entry of

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from unweave.activations import meter
-from unweave.activations.meter import token_meter
+from unweave import progress
+from unweave.progress import meter
 
 
 class Clock:
@@ -21,9 +21,9 @@ def test_a_log_line_tells_rate_and_time_left_without_counting_what_was_there_bef
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(meter, "time", clock)
+    monkeypatch.setattr(progress, "time", clock)
     caplog.set_level(logging.INFO)
-    with token_meter("tiny reads news", total=10_000, done=4000) as advance:
+    with meter("tiny reads news", total=10_000, done=4000) as advance:
         clock.now += 10
         advance(500)
         assert caplog.messages == []
@@ -40,7 +40,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with token_meter("tiny reads news", total=1000, done=0) as advance:
+    with meter("tiny reads news", total=1000, done=0) as advance:
         advance(500)
         advance(500)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
