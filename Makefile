@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PEERS ?= .venv-peers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures report test lint format schemas readme lock clean
+.PHONY: help figures report test lint format schemas readme lock benchmark truth clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,23 @@ lint: $(VENV)/.ready-dev ## check style, types and the workflow's form
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+# The peers' declared ranges exclude each other's newest releases, not what we call of them: so no dependency resolution.
+$(PEERS)/.ready: $(VENV)/.ready envs/requirements-peers.txt
+	@echo "installing the published implementations that are compared with into $(PEERS)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --requirement envs/torch.txt
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement envs/requirements-peers.txt
+	@touch $@
+
+benchmark: $(PEERS)/.ready ## time and memory beside published implementations: benchmarks/results.json
+	$(BIN)/snakemake --cores all --replace-workflow-config --configfile config/benchmark.yaml -- \
+		results/activations/smollm2/benchmark/resid.h5
+	PYTHONPATH=src:. $(PEERS)/bin/python -m benchmarks
+
+truth: $(VENV)/.ready ## what was planted, and is it found: benchmarks/truth/truth.json
+	PYTHONPATH=src:. $(BIN)/python -m benchmarks.truth
+
 format: $(VENV)/.ready-dev ## format Python and Snakemake files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -57,4 +75,4 @@ lock: ## rewrite the locks in envs from pyproject.toml (needs uv)
 	sh envs/lock.sh
 
 clean: ## delete results and environment, keep figures
-	rm -rf results logs benchmarks/workflow $(VENV) .snakemake
+	rm -rf results logs $(VENV) $(PEERS) .snakemake

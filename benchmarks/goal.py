@@ -42,7 +42,7 @@ class Goal:
         return self.ratio >= self.target if self.larger_is_better else self.ratio <= self.target
 
     def record(self) -> dict[str, Any]:
-        """What results.json holds of it."""
+        """Return what results.json holds of it."""
         return {**asdict(self), "met": self.met}
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the two hashed locks from pyproject.toml, the one source of versions. Needs uv (https://docs.astral.sh/uv).
+# Writes the hashed locks from pyproject.toml, the one source of versions, and that of the benchmarks' peers from peers.in. Needs uv (https://docs.astral.sh/uv).
 # torch and the CUDA libraries that its PyPI wheel names stay out: envs/torch.txt says why.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,13 +11,16 @@ for package in cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-c
 done
 compile() {
     output=$1
-    shift
+    source=$2
+    shift 2
     # shellcheck disable=SC2086
-    uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-annotate --no-header \
+    uv pip compile "$source" --universal --python-version 3.11 --generate-hashes --quiet --no-annotate --no-header \
         $cuda "$@" --output-file "$output"
 }
-compile envs/requirements.txt --extra build
-compile envs/requirements-dev.txt --extra build --extra dev --constraint envs/requirements.txt
+compile envs/requirements.txt pyproject.toml --extra build
+compile envs/requirements-dev.txt pyproject.toml --extra build --extra dev --constraint envs/requirements.txt
+# torchvision's PyPI wheel needs a CUDA build of torch and fails to import beside a CPU one; no peer that we call uses it.
+compile envs/requirements-peers.txt envs/peers.in --no-emit-package torchvision
 
 # The same versions for conda, in one file that Snakemake can copy: `--sdm conda` and `conda env create` both use it.
 {

@@ -15,7 +15,8 @@ EMBEDDED = yaml.safe_load((PROJECT / "config/config.yaml").read_text(encoding="u
 
 def test_the_embedded_configuration_is_valid_and_fits_every_method_once_per_layer():
     plan = Plan(EMBEDDED)
-    assert len(plan.fits) == sum(len(part["layers"]) * len(part["methods"]) for part in EMBEDDED["dictionaries"])
+    fits = [len(part["layers"]) * len(part["methods"]) * len(part.get("seeds", [0])) for part in EMBEDDED["dictionaries"]]
+    assert len(plan.fits) == sum(fits)
     assert len(set(plan.scores)) == len(plan.scores)
 
 
@@ -25,12 +26,12 @@ def test_the_committed_schemas_are_those_of_the_code():
     } == schemas.generated(), "run `make schemas`"
 
 
-@pytest.mark.parametrize("name", ["models", "datasets", "methods", "evaluations", "figures", "config", "ci"])
+@pytest.mark.parametrize("name", ["models", "datasets", "methods", "evaluations", "figures", "config", "ci", "benchmark"])
 def test_every_yaml_file_passes_its_published_schema(name):
     import jsonschema
 
     schema = json.loads(
-        (config.SCHEMAS / f"{'config' if name == 'ci' else name}.schema.json").read_text(encoding="utf-8")
+        (config.SCHEMAS / f"{'config' if name in ('ci', 'benchmark') else name}.schema.json").read_text(encoding="utf-8")
     )
     jsonschema.validate(yaml.safe_load((PROJECT / f"config/{name}.yaml").read_text(encoding="utf-8")), schema)
 
@@ -67,6 +68,76 @@ def test_a_site_that_is_not_harvested_is_named_with_the_mend():
     content = copy.deepcopy(EMBEDDED)
     content["dictionaries"][0]["site"] = "mlp_out"
     with pytest.raises(UnweaveError, match=r"mlp_out is not harvested; add it to harvest.smollm2.sites"):
+        Plan(content)
+
+
+def changed(place, value):
+    """The embedded configuration with one value replaced; `place` is its path."""
+    content = copy.deepcopy(EMBEDDED)
+    *path, last = place
+    part = content
+    for key in path:
+        part = part[key]
+    part[last] = value
+    return content
+
+
+def test_a_layer_that_a_site_lacks_is_named_with_the_mend():
+    content = changed(["harvest", "smollm2", "sites"], ["resid", "mlp_out"])
+    content["harvest"]["smollm2"]["layers_at"] = {"mlp_out": [2]}
+    content["dictionaries"] = [
+        {"model": "smollm2", "corpus": "news", "site": "mlp_out", "layers": [10], "methods": ["pca"]}
+    ]
+    with pytest.raises(UnweaveError, match=r"layer 10 is not harvested at mlp_out; add it to .*layers_at.mlp_out"):
+        Plan(content)
+    content["harvest"]["smollm2"]["layers_at"] = {"mlp_out": [29]}
+    with pytest.raises(UnweaveError, match=r"layers_at.mlp_out: layer 29 is not one of `layers`"):
+        Plan(content)
+
+
+def test_a_dictionary_that_stands_twice_is_refused():
+    twice = [*EMBEDDED["dictionaries"], {**EMBEDDED["dictionaries"][0], "corpus": "ag-news"}]
+    with pytest.raises(UnweaveError, match=r"dictionaries\[.*\].methods: .* stands twice"):
+        Plan(changed(["dictionaries"], twice))
+
+
+def test_an_evaluation_that_stands_twice_is_refused():
+    twice = [*EMBEDDED["evaluations"], EMBEDDED["evaluations"][0]]
+    with pytest.raises(UnweaveError, match=r"nongaussianity stands twice"):
+        Plan(changed(["evaluations"], twice))
+
+
+def test_every_seed_is_a_dictionary_of_its_own():
+    one = [{"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2, 5], "methods": ["pca", "random"]}]
+    plan = Plan(changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]))
+    assert len(plan.fits) == 8
+    assert {fit.seed for fit in plan.fits} == {0, 3}
+
+
+def test_an_evaluation_can_be_kept_to_some_methods():
+    content = copy.deepcopy(EMBEDDED)
+    content["evaluations"] = [{"evaluation": "reconstruction", "corpora": ["news-heldout"], "methods": ["pca"]}]
+    content["figures"] = {}
+    assert {fit.method for _, fit in Plan(content).scores} == {"pca"}
+
+
+def test_a_supervised_method_needs_a_labelled_corpus():
+    content = copy.deepcopy(EMBEDDED)
+    content["dictionaries"] = [
+        {"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2], "methods": ["diffmeans"]}
+    ]
+    with pytest.raises(UnweaveError, match=r"diffmeans learns labels, and news has none: choose a labelled one"):
+        Plan(content)
+
+
+def test_a_transcoder_needs_the_site_that_it_rebuilds():
+    content = copy.deepcopy(EMBEDDED)
+    content["harvest"]["smollm2"]["sites"] = ["resid", "mlp_in"]
+    content["harvest"]["smollm2"]["layers_at"] = {}
+    content["dictionaries"] = [
+        {"model": "smollm2", "corpus": "news", "site": "mlp_in", "layers": [2], "methods": ["transcoder"]}
+    ]
+    with pytest.raises(UnweaveError, match=r"transcoder rebuilds mlp_out, which is not harvested; add it to"):
         Plan(content)
 
 

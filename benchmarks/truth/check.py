@@ -28,5 +28,5 @@ class Check:
         )
 
     def record(self) -> dict[str, Any]:
-        """What truth.json holds of it."""
+        """Return what truth.json holds of it."""
         return {**asdict(self), "passed": self.passed}

@@ -124,17 +124,30 @@ def fit(
     spec: Spec,
     activations: Annotated[Path, typer.Option(help="activation file")],
     layer: Annotated[int, typer.Option(help="layer to fit")],
+    seed: Annotated[int, typer.Option(help="of initialisation and order of the tokens")],
     output: Output,
+    target: Annotated[Path | None, typer.Option(help="activation file of the site that a transcoder rebuilds")] = None,
+    text: Annotated[Path | None, typer.Option(help="manifest of the data set whose labels are learned")] = None,
     gpu: Gpu = 0,
 ) -> None:
-    """Fit one method at one layer."""
+    """Fit one method at one layer from one seed."""
     from unweave.methods.fit import fit_dictionary
     from unweave.provenance import record
 
     started, content = time.monotonic(), _read(spec)
     entry = validated(MethodEntry, content["entry"], "methods.yaml")
-    fit_dictionary(activations, layer, entry, output.parent, _device(gpu), content["description"])
-    record("fit", [output], [activations], content, started)
+    fit_dictionary(
+        activations,
+        layer,
+        entry,
+        seed,
+        output.parent,
+        _device(gpu),
+        content["description"],
+        target_path=target,
+        text_folder=text.parent if text else None,
+    )
+    record("fit", [output], [path for path in (activations, target, text) if path], content, started)
 
 
 @app.command()

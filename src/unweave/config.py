@@ -8,7 +8,7 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -121,6 +121,10 @@ class MethodEntry(Strict):
 
     method: Name = Field(description="a module of unweave.methods")
     title: str = Field(description="how figures name the arm")
+    target: Site | None = Field(
+        default=None, description="site that is rebuilt, if not the one that is read: a transcoder"
+    )
+    supervised: bool = Field(default=False, description="learns the labels of its corpus, of the train split only")
     settings: dict[str, Any] = {}
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -163,6 +167,9 @@ class HarvestSettings(Strict):
 
     sites: list[Site] = ["resid"]
     layers: list[Layer]
+    layers_at: dict[Site, list[Layer]] = Field(
+        default={}, description="layers of a site that is not harvested at all of `layers`"
+    )
     compute_dtype: Literal["auto", "bfloat16", "float32"] = Field(
         default="auto",
         description="auto takes bfloat16 where the hardware has it: GPUs, and x86 processors with AVX512-BF16 or AMX",
@@ -177,23 +184,29 @@ class HarvestSettings(Strict):
         description="also drop tokens whose norm exceeds this multiple of the median of the first part; null keeps all",
     )
 
+    def layers_of(self, site: Site) -> list[int]:
+        """Layers that are harvested at a site, ascending."""
+        return sorted(set(self.layers_at.get(site, self.layers)))
+
 
 class DictionaryPlan(Strict):
-    """Fit each of `methods` at each of `layers`."""
+    """Fit each of `methods` at each of `layers`, once for each of `seeds`."""
 
     model: Name
     corpus: Name
     site: Site
     layers: Annotated[list[Layer], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
 
 class EvaluationPlan(Strict):
-    """Run one evaluation on the given corpora for every dictionary, or for those at `layers`."""
+    """Run one evaluation on the given corpora for every dictionary, or for those at `layers` and of `methods`."""
 
     evaluation: Name
     corpora: Annotated[list[Name], Field(min_length=1)]
     layers: list[Layer] | None = None
+    methods: list[Name] | None = None
 
 
 class Config(Strict):
@@ -279,6 +292,26 @@ def _check_settings(kind: str, module: str, settings: dict[str, Any], where: str
         raise UnweaveError(f"{where}: {place}: {error.message}")
 
 
+class Fit(NamedTuple):
+    """Which dictionary: the wildcards of its path."""
+
+    model: str
+    site: str
+    layer: int
+    method: str
+    seed: int
+
+
+def fits_of(plan: DictionaryPlan) -> list[Fit]:
+    """Every dictionary of one plan."""
+    return [
+        Fit(plan.model, plan.site, layer, method, seed)
+        for layer in plan.layers
+        for method in plan.methods
+        for seed in plan.seeds
+    ]
+
+
 class Plan:
     """A validated configuration with its registries: the static description that the graph is built from."""
 
@@ -314,14 +347,53 @@ class Plan:
             self._known(config.corpora, plan.corpus, f"dictionaries[{i}].corpus", "corpus")
             for method in plan.methods:
                 self._known(self.methods, method, f"dictionaries[{i}].methods", "method")
+        self._check_dictionaries()
         for i, evaluation in enumerate(config.evaluations):
             self._known(self.evaluations, evaluation.evaluation, f"evaluations[{i}].evaluation", "evaluation")
             for read in evaluation.corpora:
                 self._known(config.corpora, read, f"evaluations[{i}].corpora", "corpus")
+            for method in evaluation.methods or []:
+                self._known(self.methods, method, f"evaluations[{i}].methods", "method")
+            if evaluation.evaluation in {other.evaluation for other in config.evaluations[:i]}:
+                raise UnweaveError(
+                    f"{self.where}: evaluations[{i}].evaluation: {evaluation.evaluation} stands twice: name all its "
+                    "corpora in one entry, or give it a second name in evaluations.yaml"
+                )
+
+    def _check_dictionaries(self) -> None:
+        """No dictionary twice, and for each what its method needs besides the activations."""
+        seen: set[Fit] = set()
+        for i, plan in enumerate(self.config.dictionaries):
+            where = f"{self.where}: dictionaries[{i}]"
+            fits = fits_of(plan)
+            for fit in fits:
+                if fit in seen:
+                    raise UnweaveError(
+                        f"{where}.methods: {fit.method} at layer {fit.layer}, seed {fit.seed}, stands twice: leave one "
+                        "out, or give it a second name in methods.yaml"
+                    )
+                seen.add(fit)
+            for method in plan.methods:
+                entry = self.methods[method]
+                if entry.target is not None and entry.target not in self.config.harvest[plan.model].sites:
+                    raise UnweaveError(
+                        f"{where}.methods: {method} rebuilds {entry.target}, which is not harvested; "
+                        f"add it to harvest.{plan.model}.sites"
+                    )
+                corpus = self.config.corpora[plan.corpus]
+                if entry.supervised and len(self.datasets[corpus.dataset].labels) < 2:
+                    raise UnweaveError(
+                        f"{where}.corpus: {method} learns labels, and {corpus.dataset} has none: choose a labelled one"
+                    )
 
     def _check_layers(self) -> None:
         for name, harvest in self.config.harvest.items():
             blocks = self.models[name].architecture.blocks
+            for site, layers in harvest.layers_at.items():
+                for layer in set(layers) - set(harvest.layers):
+                    raise UnweaveError(
+                        f"{self.where}: harvest.{name}.layers_at.{site}: layer {layer} is not one of `layers`: add it there"
+                    )
             for layer in harvest.layers:
                 if layer >= blocks:
                     raise UnweaveError(
@@ -335,12 +407,15 @@ class Plan:
                     f"{self.where}: dictionaries[{i}].site: {plan.site} is not harvested; "
                     f"add it to harvest.{plan.model}.sites"
                 )
-            for layer in plan.layers:
-                if layer not in harvest.layers:
-                    raise UnweaveError(
-                        f"{self.where}: dictionaries[{i}].layers: layer {layer} is not harvested; "
-                        f"add it to harvest.{plan.model}.layers"
-                    )
+            targets = {self.methods[method].target for method in plan.methods} - {None}
+            for site in (plan.site, *sorted(filter(None, targets))):
+                for layer in plan.layers:
+                    if layer not in harvest.layers_of(site):
+                        key = "layers_at." + site if site in harvest.layers_at else "layers"
+                        raise UnweaveError(
+                            f"{self.where}: dictionaries[{i}].layers: layer {layer} is not harvested at {site}; "
+                            f"add it to harvest.{plan.model}.{key}"
+                        )
 
     def _check_figures(self) -> None:
         planned = {plan.evaluation for plan in self.config.evaluations}
@@ -363,23 +438,19 @@ class Plan:
         }
 
     @cached_property
-    def fits(self) -> dict[tuple[str, str, int, str], str]:
-        """(model, site, layer, method) of every dictionary to the corpus that it is fitted on."""
-        return {
-            (plan.model, plan.site, layer, method): plan.corpus
-            for plan in self.config.dictionaries
-            for layer in plan.layers
-            for method in plan.methods
-        }
+    def fits(self) -> dict[Fit, str]:
+        """Every dictionary to the corpus that it is fitted on."""
+        return {fit: plan.corpus for plan in self.config.dictionaries for fit in fits_of(plan)}
 
     @cached_property
-    def scores(self) -> list[tuple[str, str, str, int, str]]:
-        """(evaluation, model, site, layer, method) of every score table."""
+    def scores(self) -> list[tuple[str, Fit]]:
+        """Evaluation and dictionary of every score table."""
         return [
-            (plan.evaluation, *fit)
+            (plan.evaluation, fit)
             for plan in self.config.evaluations
             for fit in self.fits
-            if plan.layers is None or fit[2] in plan.layers
+            if (plan.layers is None or fit.layer in plan.layers)
+            and (plan.methods is None or fit.method in plan.methods)
         ]
 
     def corpora_of(self, evaluation: str) -> list[str]:

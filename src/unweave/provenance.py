@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -30,12 +32,23 @@ def _git(*arguments: str) -> str | None:
     return run.stdout.strip() if run.returncode == 0 else None
 
 
-def _recorded_sha256(path: Path) -> str:
+def recorded_sha256(path: Path) -> str:
+    """SHA-256 of a result as its sidecar states it, or as computed where there is no sidecar."""
     try:
         recorded: str = json.loads(sidecar(path).read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError):
         return sha256_of(path)
     return recorded
+
+
+def _peak_memory() -> dict[str, int]:
+    """Largest memory that this process has held, in bytes, on the host and on the GPU if it used one."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peaks = {"peak_memory_bytes": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        peaks["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
+    return peaks
 
 
 def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: dict[str, Any], started: float) -> None:
@@ -47,7 +60,7 @@ def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: di
     content = {
         "stage": stage,
         "spec": spec,
-        "inputs": {str(path): _recorded_sha256(path) for path in inputs},
+        "inputs": {str(path): recorded_sha256(path) for path in inputs},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(status) if status is not None else None,
         "packages": {name: version(name) for name in PACKAGES},
@@ -57,6 +70,7 @@ def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: di
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.monotonic() - started, 3),
+        **_peak_memory(),
     }
     for output in outputs:
         write_json(sidecar(output), {**content, "output": str(output), "sha256": sha256_of(output)})

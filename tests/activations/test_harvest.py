@@ -99,6 +99,19 @@ def test_all_sites_and_layers_have_the_same_tokens_and_their_own_width(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlp_neurons.h5", "resid.h5"]
 
 
+def test_a_site_can_be_harvested_at_fewer_layers_than_the_others(
+    run: Callable[..., dict[str, Path]], tmp_path: Path
+) -> None:
+    few = run(tmp_path / "few", layers_at={"mlp_neurons": [3]})
+    every = run(tmp_path / "every")
+    assert few["resid"].stat().st_size == every["resid"].stat().st_size
+    assert read_attributes(few["mlp_neurons"])["layers"] == [3]
+    rows = StoredActivations(few["mlp_neurons"], 3).rows()
+    assert torch.equal(rows, StoredActivations(every["mlp_neurons"], 3).rows())
+    with pytest.raises(UnweaveError, match="has no layer 1, only 3"):
+        StoredActivations(few["mlp_neurons"], 1)
+
+
 @pytest.mark.parametrize("tokens", [1, 59, 60, 61, 200])
 def test_a_token_budget_is_met_exactly_with_the_first_rows(
     run: Callable[..., dict[str, Path]], tmp_path: Path, tokens: int

@@ -16,7 +16,7 @@ from unweave.methods.dictionary import Fit, save
 from unweave.results.scores import COLUMNS, read
 
 D, LAYER, TEXTS = 5, 2, 6
-KEY = {"model": "tiny", "site": "resid", "layer": LAYER, "method": "axes", "evaluation": "fve"}
+KEY = {"model": "tiny", "site": "resid", "layer": LAYER, "method": "axes", "fit_seed": 2, "evaluation": "fve"}
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def stored(tmp_path, make_dictionary):
     (tmp_path / "text" / "manifest.json").write_text(json.dumps({"labels": ["no", "yes"]}))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "manifest.json").write_text(json.dumps({"revision": "r1"}))
-    save(Fit(make_dictionary(D)), tmp_path / "dictionary", {"method": {"settings": {}}})
+    save(Fit(make_dictionary(D)), tmp_path / "dictionary", {"settings": {}, "seed": 2})
     return {
         "dictionary_folder": tmp_path / "dictionary",
         "activation_paths": {"c": tmp_path / "acts.h5"},

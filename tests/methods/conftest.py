@@ -41,6 +41,7 @@ def _planted(n: int = 6000, d: int = 6, gaussian: int = 0) -> SimpleNamespace:
     x = torch.tensor(sources @ mixing.T + offset, dtype=torch.float32)
     activations = Rows(x)
     activations.labels = (sources[:, 0] > 0).astype(np.int64)
+    activations.documents = np.arange(n) // 20
     activations.targets = Rows(torch.tensor(np.tanh(sources) @ mixing, dtype=torch.float32))
     activations.targets.site = "mlp_out"
     return SimpleNamespace(

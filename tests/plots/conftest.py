@@ -94,6 +94,7 @@ def _rows(evaluation: str, layer: int, method: str, scores: list[Score]) -> pd.D
         site="resid",
         layer=layer,
         method=method,
+        fit_seed=0,
         evaluation=evaluation,
         device="cpu",
         code="c" * 16,

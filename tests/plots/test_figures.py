@@ -124,10 +124,17 @@ def test_without_titles_the_registry_keys_are_printed(kind, synthetic, reference
     assert {"ica-v2", "pca", "random"} <= {text.get_text() for text in drawn_texts(figure)}
 
 
-def test_scores_of_two_models_are_refused_in_one_line(kind, synthetic, titles, references):
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        ({"model": "gpt2"}, "gpt2 resid seed 0, smollm2 resid seed 0"),
+        ({"fit_seed": 3}, "smollm2 resid seed 0, smollm2 resid seed 3"),
+    ],
+)
+def test_scores_of_two_models_or_seeds_are_refused_in_one_line(kind, other, found, synthetic, titles, references):
     scores = synthetic("small", *KINDS[kind])
-    both = pd.concat([scores, scores.assign(model="gpt2")])
-    with pytest.raises(UnweaveError, match="one model and site but the scores hold gpt2 resid, smollm2 resid"):
+    both = pd.concat([scores, scores.assign(**other)])
+    with pytest.raises(UnweaveError, match=f"one model, site and seed but the scores hold {found}"):
         kind.draw(both, titles, references)
 
 

@@ -9,7 +9,16 @@ from unweave.errors import UnweaveError
 from unweave.results.scores import COLUMNS, Score, ScoreKey, read, table, write
 
 KEY = ScoreKey(
-    model="m", revision="r", site="resid", layer=3, method="pca", evaluation="e", device="cpu", code="c", spec="s"
+    model="m",
+    revision="r",
+    site="resid",
+    layer=3,
+    method="pca",
+    fit_seed=1,
+    evaluation="e",
+    device="cpu",
+    code="c",
+    spec="s",
 )
 SCORE = Score(metric="fve", value=0.5, dataset="news", n=10, unit="1", higher_is_better=True)
 
@@ -20,6 +29,7 @@ def test_a_table_has_the_documented_columns_and_types():
     assert list(scores.columns) == list(COLUMNS)
     first, second = scores.to_dict("records")
     assert (first["layer"], first["method"], first["x_name"], first["label"]) == (3, "pca", "", "")
+    assert (first["fit_seed"], second["fit_seed"]) == (1, 1)
     assert pd.isna(first["x"])
     assert pd.isna(first["ci_low"])
     assert (second["x"], second["ci_low"], second["ci_high"], second["seed"]) == (3, 0.4, 0.6, 2)

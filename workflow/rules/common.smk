@@ -35,6 +35,7 @@ wildcard_constraints:
     corpus="|".join(PLAN.config.corpora),
     site="|".join(SITES),
     layer=r"\d+",
+    seed=r"\d+",
     method="|".join(PLAN.methods),
     evaluation="|".join(PLAN.evaluations),
     paper="|".join(PLAN.figures),
@@ -44,8 +45,8 @@ wildcard_constraints:
 MODEL = "results/models/{model}/manifest.json"
 TEXT = "results/text/{dataset}/manifest.json"
 ACTIVATIONS = "results/activations/{model}/{corpus}/{site}.h5"
-DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/manifest.json"
-SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}.parquet"
+DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/seed{seed}/manifest.json"
+SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.parquet"
 FIGURE = "figures/{paper}/{item}"
 
 
@@ -79,8 +80,8 @@ def dataset_of(corpus):
 def scores_of(evaluation):
     """Score tables of one evaluation for every dictionary that it is run on."""
     return [
-        SCORES.format(evaluation=name, model=model, site=site, layer=layer, method=method)
-        for name, model, site, layer, method in PLAN.scores
+        SCORES.format(evaluation=name, **fit._asdict())
+        for name, fit in PLAN.scores
         if name == evaluation
     ]
 
@@ -100,6 +101,7 @@ def figure_targets(paper, item):
 
 
 ALL_SCORES = [path for plan in PLAN.config.evaluations for path in scores_of(plan.evaluation)]
+ALL_DICTIONARIES = [DICTIONARY.format(**fit._asdict()) for fit in PLAN.fits]
 
 
 def pinned_wheel(wildcards):
@@ -126,16 +128,37 @@ def evaluation_texts(wildcards):
     return [TEXT.format(dataset=dataset_of(corpus)) for corpus in PLAN.corpora_of(wildcards.evaluation)]
 
 
+def score_key(wildcards):
+    """Columns of a score table that say which dictionary was evaluated."""
+    names = ("evaluation", "model", "site", "method")
+    numbers = {"layer": wildcards.layer, "fit_seed": wildcards.seed}
+    return {**{name: wildcards[name] for name in names}, **{name: int(value) for name, value in numbers.items()}}
+
+
 def by_corpus(option, paths, wildcards):
     return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
 
 
 def fit_corpus(wildcards):
-    return PLAN.fits[wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method]
+    key = (wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method, int(wildcards.seed))
+    if key not in PLAN.fits:
+        raise UnweaveError(f"{wildcards.method} is not planned there: add it to `dictionaries` of the configuration")
+    return PLAN.fits[key]
 
 
-def fit_activations(wildcards):
-    return ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=fit_corpus(wildcards))
+def fit_inputs(wildcards):
+    """Activations, and what else the method of a dictionary learns from."""
+    corpus, method = fit_corpus(wildcards), PLAN.methods[wildcards.method]
+    inputs = {"activations": ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=corpus)}
+    if method.target:
+        inputs["target"] = ACTIVATIONS.format(model=wildcards.model, site=method.target, corpus=corpus)
+    if method.supervised:
+        inputs["text"] = TEXT.format(dataset=dataset_of(corpus))
+    return inputs
+
+
+def fit_options(wildcards, input):
+    return " ".join(f"--{name} {input.get(name)}" for name in ("target", "text") if input.get(name))
 
 
 def figure_entry(wildcards):
@@ -145,7 +168,7 @@ def figure_entry(wildcards):
 def figure_titles():
     """How figures name what this run uses."""
     return {
-        "methods": {method: PLAN.methods[method].title for _, _, _, method in PLAN.fits},
+        "methods": {fit.method: PLAN.methods[fit.method].title for fit in PLAN.fits},
         "datasets": {name: PLAN.datasets[corpus.dataset].title for name, corpus in PLAN.config.corpora.items()},
         "models": {model: PLAN.models[model].title for model in PLAN.config.harvest},
     }

@@ -8,9 +8,9 @@ rule evaluate:
     output:
         SCORES,
     log:
-        "logs/evaluate/{evaluation}/{model}/{site}/L{layer}/{method}.log",
+        "logs/evaluate/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.log",
     benchmark:
-        "logs/benchmarks/evaluate/{evaluation}/{model}/{site}/L{layer}/{method}.jsonl"
+        "logs/benchmarks/evaluate/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.jsonl"
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -22,7 +22,7 @@ rule evaluate:
         spec=lambda wildcards: spec(
             entry=entry(PLAN.evaluations, wildcards.evaluation),
             method=entry(PLAN.methods, wildcards.method),
-            key={**wildcards, "layer": int(wildcards.layer)},
+            key=score_key(wildcards),
         ),
         code=lambda wildcards: fingerprint(
             "unweave.evaluations.run",

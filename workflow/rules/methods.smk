@@ -1,13 +1,13 @@
 rule fit:
-    """Fit one method at one layer."""
+    """Fit one method at one layer from one seed."""
     input:
-        activations=fit_activations,
+        unpack(fit_inputs),
     output:
         DICTIONARY,
     log:
-        "logs/fit/{model}/{site}/L{layer}/{method}.log",
+        "logs/fit/{model}/{site}/L{layer}/{method}/seed{seed}.log",
     benchmark:
-        "logs/benchmarks/fit/{model}/{site}/L{layer}/{method}.jsonl"
+        "logs/benchmarks/fit/{model}/{site}/L{layer}/{method}/seed{seed}.jsonl"
     # The longest jobs first, so that the short evaluations fill the other cores beside them.
     priority: 1
     conda:
@@ -23,6 +23,7 @@ rule fit:
             description={
                 **wildcards,
                 "layer": int(wildcards.layer),
+                "seed": int(wildcards.seed),
                 "corpus": fit_corpus(wildcards),
             },
         ),
@@ -30,6 +31,7 @@ rule fit:
             "unweave.methods.fit",
             f"unweave.methods.{PLAN.methods[wildcards.method].method}",
         ),
+        options=fit_options,
     shell:
         "python -m unweave fit --spec {params.spec:q} --activations {input.activations} --layer {wildcards.layer}"
-        " --output {output} --gpu {resources.gpu} > {log} 2>&1"
+        " --seed {wildcards.seed} {params.options} --output {output} --gpu {resources.gpu} > {log} 2>&1"

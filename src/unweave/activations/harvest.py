@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from unweave.activations.documents import Document, adds_bos, select_rows, tokenised
 from unweave.activations.parts import Checkpoint, PartFolder
-from unweave.activations.reading import check_finite, read_part, rows_of, without_outliers
+from unweave.activations.reading import check_finite, read_part, rows_of, stored_points, without_outliers
 from unweave.activations.writer import write_store
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.datasets.stored import hash_dataset, load_dataset
@@ -81,10 +81,12 @@ def harvest(
     provenance = {**_attributes(job, plan, parts.reached), "description": json.dumps(description, sort_keys=True)}
     tokens = parts.tokens()
     for site in settings.sites:
-        log.info("%s: writing %s rows of %d layers", outputs[site], f"{len(tokens.ids):,}", len(job.layers))
-        rows = {layer: parts.rows(HookPoint(site, layer)) for layer in job.layers}
+        layers = settings.layers_of(site)
+        log.info("%s: writing %s rows of %d layers", outputs[site], f"{len(tokens.ids):,}", len(layers))
+        rows = {layer: parts.rows(HookPoint(site, layer)) for layer in layers}
         dtype = getattr(torch, settings.store_dtype)
-        write_store(outputs[site], {**provenance, "site": site}, tokens, width(job.model, site), dtype, rows)
+        attributes = {**provenance, "site": site, "layers": layers}
+        write_store(outputs[site], attributes, tokens, width(job.model, site), dtype, rows)
     parts.remove()
 
 
@@ -135,7 +137,7 @@ class Job:
     def row_bytes(self) -> int:
         """Bytes of one token: its activations and its id, document and position."""
         size: int = getattr(torch, self.settings.store_dtype).itemsize
-        return 12 + size * len(self.layers) * sum(width(self.model, site) for site in self.settings.sites)
+        return 12 + size * sum(width(self.model, point.site) for point in stored_points(self.settings))
 
 
 def _add_parts(job: Job, parts: PartFolder) -> None:
@@ -200,7 +202,6 @@ def _attributes(job: Job, plan: Mapping[str, Any], reached: Checkpoint) -> dict[
         "corpus": json.dumps(plan["corpus"], sort_keys=True),
         "settings": json.dumps(plan["settings"], sort_keys=True),
         "versions": json.dumps(plan["versions"], sort_keys=True),
-        "layers": job.layers,
         "compute_dtype": plan["compute_dtype"],
         "device": plan["device"],
         "context": job.corpus.context,

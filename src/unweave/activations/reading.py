@@ -18,7 +18,7 @@ from unweave.models.hook_points import HookPoint, capture, width
 
 def stored_points(settings: HarvestSettings) -> list[HookPoint]:
     """Points whose activations are kept."""
-    return [HookPoint(site, layer) for site in settings.sites for layer in sorted(set(settings.layers))]
+    return [HookPoint(site, layer) for site in settings.sites for layer in settings.layers_of(site)]
 
 
 def _residual_points(settings: HarvestSettings) -> list[HookPoint]:

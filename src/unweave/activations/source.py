@@ -30,10 +30,14 @@ class Activations(ABC):
     d: int
     site: str = ""
     """Where in a block they were captured."""
+    layer: int | None = None
+    """Zero-based block, where there is one."""
     targets: "Activations | None" = None
     """The same n tokens at another site, for a method that rebuilds that site from this one (a transcoder)."""
     labels: NDArray[np.int64] | None = None
     """(n,) class of the document of each row, for a supervised method."""
+    documents: NDArray[np.integer] | None = None
+    """(n,) document of each row, where they are known."""
 
     @abstractmethod
     def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:

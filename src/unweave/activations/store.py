@@ -118,6 +118,7 @@ class StoredActivations(Activations):
                     f"{path}: has no layer {layer}, only {known}: add it to the layers that are harvested"
                 )
             self.n, self.d = file[f"acts/{layer}"].shape
+            self.site = str(file.attrs.get("site", ""))
 
     @override
     def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:

@@ -91,7 +91,7 @@ def run_evaluation(
 ) -> None:
     """Evaluate a saved dictionary on corpora (name to activation file, name to data set) and write the scores.
 
-    `key` holds the model, site, layer, method and evaluation by their registry names. The scores appear complete or
+    `key` holds the model, site, layer, method, fit_seed and evaluation by their registry names. The scores appear complete or
     not at all.
 
     Raises
@@ -116,7 +116,7 @@ def run_evaluation(
         revision=str(_read_json(model_folder / "manifest.json")["revision"]),
         device=device.type,
         code=fingerprint(__name__, module.__name__),
-        spec=_hash(entry.model_dump(mode="json"), dictionaries.read_manifest(dictionary_folder)["description"]),
+        spec=_hash(entry.model_dump(mode="json"), _settings_of(dictionary_folder)),
     )
     scores.write(output, scores.table(score_key, rows))
 
@@ -127,6 +127,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         raise UnweaveError(f"{path}: missing or damaged: delete {path.parent} and run again") from None
     return content
+
+
+def _settings_of(dictionary_folder: Path) -> dict[str, Any]:
+    description = dictionaries.read_manifest(dictionary_folder)["description"]
+    return {name: description.get(name) for name in ("method_module", "settings", "seed")}
 
 
 def _hash(*content: Any) -> str:

@@ -103,7 +103,7 @@ class Dictionary(ABC):
         return self.atoms.shape[0]
 
     def strengths(self, codes: Tensor) -> Tensor:
-        """How strongly each feature is present (n, F / group_size): |code|, or the Euclidean norm of a group's codes."""
+        """Strength of each feature on each token (n, F / group_size): |code|, or the norm of a group's codes."""
         size = self.traits.group_size
         return codes.abs() if size == 1 else codes.reshape(len(codes), -1, size).norm(dim=2)
 
@@ -126,7 +126,7 @@ class Fit:
     """Step that each point of the curves belongs to; None for 1, 2, 3, ..."""
 
     def curves(self) -> pa.Table:
-        """The history as tidy data: `curve`, `step`, `value`."""
+        """Return the history as tidy data: `curve`, `step`, `value`."""
         rows = [
             (name, step, value)
             for name, values in sorted(self.history.items())

@@ -44,7 +44,7 @@ class TrainingSettings(Strict):
 
 
 def learning_rate(step: int, settings: TrainingSettings, steps: int) -> float:
-    """Learning rate of step `step` (0 is the first): linear warm-up, a plateau, linear decay to 0 after the last step."""
+    """Learning rate of step `step` (0 is the first): linear warm-up, a plateau, linear decay to 0."""
     rising = (step + 1) / settings.warmup_steps if step < settings.warmup_steps else 1.0
     decay_steps = round(settings.decay_fraction * steps)
     falling = (steps - step) / decay_steps if step > steps - decay_steps else 1.0

@@ -36,15 +36,15 @@ def subject(scores: pd.DataFrame) -> str:
     Raises
     ------
     UnweaveError
-        if they are about several models or sites: these figures show one.
+        if they are about several models, sites or seeds: these figures show one.
     """
-    found = sorted({(str(model), str(site)) for model, site in zip(scores["model"], scores["site"], strict=True)})
+    found = scores[["model", "site", "fit_seed"]].drop_duplicates().sort_values(["model", "site", "fit_seed"])
     if len(found) != 1:
-        names = ", ".join(" ".join(pair) for pair in found)
+        names = ", ".join(f"{model} {site} seed {seed}" for model, site, seed in found.itertuples(index=False))
         raise UnweaveError(
-            f"the figure shows one model and site but the scores hold {names}: keep one in the configuration"
+            f"the figure shows one model, site and seed but the scores hold {names}: keep one in the configuration"
         )
-    return found[0][0]
+    return str(found["model"].iloc[0])
 
 
 def measured(

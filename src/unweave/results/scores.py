@@ -44,6 +44,8 @@ class ScoreKey:
     site: str
     layer: int
     method: str
+    fit_seed: int
+    """Seed of the dictionary; `seed` is that of the evaluation's own draws."""
     evaluation: str
     device: str
     code: str
@@ -55,7 +57,9 @@ class ScoreKey:
 COLUMNS: dict[str, str] = {
     **{name: "string" for name in ("model", "revision", "site")},
     "layer": "int64",
-    **{name: "string" for name in ("method", "evaluation", "dataset", "metric", "label", "x_name")},
+    "method": "string",
+    "fit_seed": "int64",
+    **{name: "string" for name in ("evaluation", "dataset", "metric", "label", "x_name")},
     "x": "float64",
     "value": "float64",
     "ci_low": "float64",

@@ -1,0 +1,103 @@
+"""Run the benchmarks, print their ratios and write benchmarks/results.json.
+
+    python -m benchmarks              # all
+    python -m benchmarks sae sasa     # these, keeping what results.json holds of the others
+
+Every module runs in a process of its own. It needs the peers' environment (`make benchmark` makes it) and the harvested
+activations of config/benchmark.yaml.
+"""
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.data import stored
+from benchmarks.machine import gemm_rate
+
+MODULES = ("ica", "snmf", "bae", "sae", "sasa", "loader")
+RESULTS = Path(__file__).with_name("results.json")
+PEERS = ("icalens", "scikit-learn", "python-picard", "dictionary-learning", "sae-lens")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gemm_gflops": {
+            name: round(gemm_rate(4096, 576, 4608, dtype) / 1e9, 1)
+            for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
+        },
+        "load_average": [round(load, 1) for load in os.getloadavg()],
+        "versions": {name: version(name) for name in ("torch", "numpy", *PEERS)},
+    }
+
+
+def measure(name: str, threads: int) -> list[dict[str, Any]]:
+    """Records of one module, printed as they come."""
+    torch.set_num_threads(threads)
+    records = []
+    for goal in importlib.import_module(f"benchmarks.{name}").goals(stored()):
+        records.append(goal.record())
+        Console().print(f"{goal.goal} {goal.name}: {goal.ratio:.2f} (target {goal.target:g})", highlight=False)
+    return records
+
+
+def table(goals: list[dict[str, Any]]) -> Table:
+    """One line for each goal."""
+    shown = Table("goal", "what", "ours", "peer", "unit", "ratio", "spread", "target", "stretch", "met", "floor")
+    for goal in goals:
+        low, high = goal["spread"] or (None, None)
+        cells = [goal["ours"], goal["peer"], goal["unit"], goal["ratio"]]
+        bound = f"{'>=' if goal['larger_is_better'] else '<='} {goal['target']:g}"
+        shown.add_row(
+            goal["goal"],
+            goal["name"],
+            *(cell if isinstance(cell, str) else "" if cell is None else f"{cell:.4g}" for cell in cells),
+            "" if low is None else f"{low:.2f} to {high:.2f}",
+            bound,
+            "" if goal["stretch"] is None else f"{goal['stretch']:g}",
+            "yes" if goal["met"] else "NO",
+            "" if goal["floor"] is None else f"{goal['floor']:.4g}",
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", choices=[[], *MODULES], help="default: all")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS; one is the least noisy")
+    arguments = parser.parse_args()
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(arguments.threads)
+    torch.set_num_threads(arguments.threads)
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["modules"] if RESULTS.exists() else {}
+    for name in arguments.modules or MODULES:
+        started = time.monotonic()
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            records = pool.apply(measure, (name, arguments.threads))
+        kept[name] = {"machine": machine(), "seconds": round(time.monotonic() - started), "goals": records}
+        RESULTS.write_text(json.dumps({"modules": kept}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    Console(width=200).print(table([goal for name in MODULES if name in kept for goal in kept[name]["goals"]]))
+
+
+if __name__ == "__main__":
+    main()

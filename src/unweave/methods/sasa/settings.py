@@ -1,0 +1,106 @@
+"""Settings of the Subspace-Aware SAE, for the objective of the paper and for that of the published code."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from unweave.methods.training import TrainingSettings
+
+
+class Settings(TrainingSettings):
+    """Settings of a Subspace-Aware SAE (SASA).
+
+    Three published objectives are three sets of values. The paper's: penalty "product". The paper's as it was trained:
+    penalty "none" and weight_decay 1e-3, which descends the same norm where both factors are balanced. The published
+    code: penalty "decoder" with penalty_weight 100, unit rows of both matrices, both biases and auxiliary
+    "dead_columns".
+    """
+
+    tokens: int = Field(default=150_000_000, ge=1, description="tokens seen in training, counting repetitions")
+    learning_rate: float = Field(default=2e-4, gt=0, description="of Adam, at its highest")
+    warmup_steps: int = Field(default=1000, ge=0, description="steps of linear warm-up from 0")
+    clip_norm: float | None = Field(default=1.0, gt=0, description="largest global norm of the gradient")
+
+    groups: int = Field(default=2048, ge=1, description="number of groups K")
+    group_size: int = Field(default=6, ge=1, description="adjacent codes of a group r: the largest dimension of a feature")
+    active_groups: int = Field(default=10, ge=1, description="groups s that are active on a token")
+    gate: Literal["top_s", "batch_top_s"] = Field(
+        default="top_s",
+        description="the s groups of largest norm of each token; or the s times as many as there are tokens of a batch, "
+        "and at inference those above a threshold that is learned as the running mean of the smallest active norm",
+    )
+    threshold_rate: float = Field(
+        default=0.01, gt=0, le=1, description="weight of each batch in that running mean; only for batch_top_s"
+    )
+    layer_norm: bool = Field(
+        default=True, description="each token is standardised over its coordinates, and decoding undoes it"
+    )
+    biases: Literal["none", "decoder", "both"] = Field(
+        default="decoder",
+        description="no bias; one that is added after decoding and subtracted before encoding; or also one of the codes",
+    )
+    loss_scale: Literal["raw", "normalised"] = Field(
+        default="raw", description="whether squared errors are those of the activations or of the standardised ones"
+    )
+    unit_encoder_rows: bool = Field(default=False, description="reading directions are scaled to unit norm in every step")
+    unit_decoder_rows: bool = Field(default=False, description="writing directions are scaled to unit norm in every step")
+
+    penalty: Literal["product", "decoder", "none"] = Field(
+        default="product",
+        description="nuclear norm of the map of each group, encoder times decoder, summed over groups; or of its decoder "
+        "alone, averaged over groups",
+    )
+    penalty_weight: float | None = Field(default=None, gt=0, description="weight of the penalty")
+    penalty_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead of a weight: the ratio of penalty to reconstruction error on the first batch, which fixes it",
+    )
+    penalty_every: int = Field(
+        default=1, ge=1, description="the penalty is applied in each such step, with as many times its weight"
+    )
+
+    auxiliary: Literal["dead_groups", "dead_columns", "none"] = Field(
+        default="dead_groups",
+        description="dead groups encode what is left and rebuild it; or dead columns rebuild it from the codes they have "
+        "on the token (the published code)",
+    )
+    auxiliary_weight: float = Field(default=1.0, ge=0, description="weight of the auxiliary loss")
+    auxiliary_units: int = Field(
+        default=512, ge=1, description="dead groups (or columns) that take part on a token; of columns d/2 at most"
+    )
+    auxiliary_offset: bool = Field(
+        default=False,
+        description="the decoder bias and the token's mean are added to what dead columns rebuild, as the code first did",
+    )
+    dead_window: int = Field(
+        default=1000,
+        ge=1,
+        description="a group is dead after it was silent in this many tokens (dead_groups) or steps (dead_columns)",
+    )
+    dead_frequency: float = Field(
+        default=1e-4, ge=0, lt=1, description="share of the tokens of a window up to which a group counts as silent"
+    )
+    encoder_precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the product that finds the active groups; their codes and all gradients are float32",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.active_groups > self.groups:
+            raise ValueError(f"active_groups is {self.active_groups}, but there are only {self.groups} groups")
+        weights = (self.penalty_weight, self.penalty_ratio)
+        given = sum(value is not None for value in weights)
+        if self.penalty == "none" and given:
+            raise ValueError("penalty_weight and penalty_ratio need a penalty, but penalty is none")
+        if self.penalty != "none" and given != 1:
+            raise ValueError(f"penalty {self.penalty} needs either penalty_weight or penalty_ratio")
+        if self.auxiliary_offset and self.auxiliary != "dead_columns":
+            raise ValueError("auxiliary_offset is a matter of dead_columns alone")
+        return self
+
+    @property
+    def features(self) -> int:
+        """Columns F = K r of the dictionary."""
+        return self.groups * self.group_size
