@@ -22,6 +22,10 @@ class Advance(Protocol):
         """`count` units were just done; `note` is what is worth showing now, such as a loss."""
 
 
+def _rounded(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 class _Rate(ProgressColumn):
     """Units per second."""
 
@@ -30,7 +34,7 @@ class _Rate(ProgressColumn):
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} {self.unit}/s")
+        return Text(f"{_rounded(task.speed or 0)} {self.unit}/s")
 
 
 class _LogLines:
@@ -47,9 +51,9 @@ class _LogLines:
         rate = (self.done - self.start) / (now - self.began)
         left = max(self.total - self.done, 0) / max(rate, 1e-9)
         log.info(
-            "%s: %s of %s %s, %.0f %s/s, %.0f min %02.0f s left%s",
-            self.title, f"{self.done:,}", f"{self.total:,}", self.unit, rate, self.unit, left // 60, left % 60,
-            note and f", {note}",
+            "%s: %s of %s %s, %s %s/s, %.0f min %02.0f s left%s",
+            self.title, f"{self.done:,}", f"{self.total:,}", self.unit, _rounded(rate), self.unit,
+            left // 60, left % 60, note and f", {note}",
         )  # fmt: skip
 
 

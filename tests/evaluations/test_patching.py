@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from unweave.errors import UnweaveError
 from unweave.evaluations.patching import Document, Settings, document_losses, evaluate, read_documents
 from unweave.methods.dictionary import Dictionary, Traits
 from unweave.methods.linear import LinearDictionary
+from unweave.models.hook_points import HookPoint, capture
 from unweave.models.language_model import load_language_model
 
 D, LAYER = 16, 1
@@ -136,10 +139,59 @@ def test_other_texts_than_the_harvested_ones_are_refused(data, corpus, make_dict
         evaluate(make_dictionary(D), data, Settings(), 0)
 
 
-def test_only_the_residual_stream_can_be_patched(data, make_dictionary):
-    elsewhere = type(data)("mlp_out", LAYER, CPU, data.model_folder, data.corpora)
-    with pytest.raises(UnweaveError, match="site resid"):
-        evaluate(make_dictionary(D), elsewhere, Settings(), 0)
+def elsewhere(model, sentences, corpus, data, site, targets=None):
+    """The data of the same tokens at another site of the same block, with the activations of a second site."""
+    rows = {name: [] for name in filter(None, (site, targets))}
+    for sentence in sentences:
+        points = [HookPoint(name, LAYER) for name in rows]
+        with capture(model.model, points) as activations:
+            model.model(torch.tensor([model.tokenizer(sentence)["input_ids"]]))
+        for name, stored in rows.items():
+            stored.append(activations[name, LAYER][0, 1:].detach())
+    read = type(corpus.activations)(torch.cat(rows[site]))
+    if targets:
+        read.targets = type(corpus.activations)(torch.cat(rows[targets]))
+        read.targets.site = targets
+    moved = dataclasses.replace(corpus, activations=read)
+    return type(data)(site, LAYER, CPU, data.model_folder, {"c": moved})
+
+
+@pytest.mark.parametrize("site", ["attn_out", "mlp_in", "mlp_neurons", "mlp_out"])
+def test_a_perfect_reconstruction_of_any_site_changes_nothing_and_zeros_do(site, model, sentences, make_dictionary):
+    ids = torch.tensor(model.tokenizer(sentences[2])["input_ids"])
+    width = 32 if site == "mlp_neurons" else D
+    document = Document(ids, torch.arange(1, len(ids)))
+    losses = document_losses(model.model, LAYER, document, make_dictionary(width), torch.zeros(width), [width], site)
+    assert losses[width] == pytest.approx(losses["clean"], abs=1e-4)
+    assert losses["zero ablation"][1] > 1e-3
+    assert losses["zero ablation"] == losses["mean ablation"]
+
+
+class Transcoder(Dictionary):
+    """Computes the MLP of a block from its input: a transcoder that makes no error."""
+
+    form = "test.Transcoder"
+    atoms = torch.eye(D)
+
+    def encode(self, x):
+        return self.options["mlp"](x)
+
+    def decode(self, codes, like=None):  # noqa: ARG002
+        return codes
+
+
+def test_a_transcoder_is_put_in_the_place_of_the_site_that_it_rebuilds(model, sentences, corpus, data, find):
+    moved = elsewhere(model, sentences, corpus, data, "mlp_in", targets="mlp_out")
+    traits = Traits(signed=True, linear=False, writes="mlp_out")
+    perfect = Transcoder({}, traits, {"mlp": model.model.model.layers[LAYER].mlp})
+    with torch.inference_mode():
+        scores = evaluate(perfect, moved, Settings(k=[]), 0)
+    assert find(scores, metric="kl", x=D) == pytest.approx(0, abs=1e-5)
+    assert find(scores, metric="kl_recovered", x=D) == pytest.approx(1, abs=1e-3)
+    silent = Transcoder({}, traits, {"mlp": torch.zeros_like})
+    with torch.inference_mode():
+        scores = evaluate(silent, moved, Settings(k=[]), 0)
+    assert find(scores, metric="ce_recovered", x=D) == pytest.approx(0, abs=1e-5)
 
 
 def test_a_model_that_zeros_do_not_hurt_is_refused(data, model, make_dictionary, monkeypatch):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 
@@ -32,15 +33,6 @@ def test_tensors_may_be_views_with_any_strides(tmp_path):
     assert torch.equal(tensors["column"], whole[:, 1])
 
 
-def test_two_names_of_one_tensor_are_both_kept(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "checkpoint", "fit")
-    tied = torch.arange(4.0)
-    checkpoint.save({"encoder": tied, "decoder": tied}, {})
-    tensors, _ = checkpoint.load()
-    assert torch.equal(tensors["encoder"], tied)
-    assert torch.equal(tensors["decoder"], tied)
-
-
 def test_saving_again_replaces_the_state_and_leaves_one_file(path):
     Checkpoint(path, "fit").save({"W": torch.ones(1)}, {"step": 8})
     assert Checkpoint(path, "fit").load()[1] == {"step": 8}
@@ -64,8 +56,6 @@ def test_a_damaged_file_counts_as_none(path, keep):
 
 
 def test_a_file_of_something_else_counts_as_none(path):
-    from safetensors.torch import save_file
-
     save_file({"W": torch.ones(1)}, path)
     assert Checkpoint(path, "fit").load() is None
 

@@ -74,6 +74,22 @@ def test_codes_of_two_classes_have_opposite_means():
     assert codes[:30].mean() < -1 < 1 < codes[30:].mean()
 
 
+@pytest.mark.parametrize("weighting", ["token", "document"])
+def test_means_over_many_blocks_are_those_over_all_rows(in_memory, weighting):
+    rng = np.random.default_rng(0)
+    documents = np.sort(rng.integers(0, 90, 2000))
+    activations = in_memory(torch.tensor(rng.normal(size=(2000, 4)), dtype=torch.float32))
+    activations.labels, activations.documents = documents % 4 - 1, documents
+    found = fitted(activations, weighting=weighting, unit_atoms=False).dictionary.atoms
+    rows, labels = activations.rows().double().numpy(), activations.labels
+    if weighting == "document":
+        rows = np.stack([rows[documents == document].mean(0) for document in np.unique(documents)])
+        labels = np.unique(documents) % 4 - 1
+    for label, atom in enumerate(found):
+        own, others = rows[labels == label], rows[(labels != label) & (labels >= 0)]
+        np.testing.assert_allclose(atom, own.mean(0) - others.mean(0), atol=1e-6)
+
+
 def test_documents_count_equally_whatever_their_length():
     activations = classes_in([0, 0, 0, 1, 1], documents=[0, 0, 1, 2, 2])
     activations._x[2] = 0  # the one row of document 1

@@ -40,7 +40,7 @@ def run(tmp_path, method="ica", layer=LAYER, seed=2, files=None, **settings):
 
 
 def test_the_stage_fits_with_the_settings_of_the_entry_and_the_seed_and_saves(stored, tmp_path):
-    folder = run(tmp_path, iterations=7, row_norm=True)
+    folder = run(tmp_path, iterations=7, preprocessing="row_norm")
     manifest = read_manifest(folder)
     assert manifest["diagnostics"]["iterations"] == 7
     assert manifest["diagnostics"]["attempts"][0]["seed"] == 2

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +14,7 @@ from unweave.methods.sparse_kernels import (
     outer_sums,
     pays_off,
     products,
+    spread,
     weighted_sums,
 )
 
@@ -37,18 +40,23 @@ def patterns():
 
 
 @pytest.fixture(params=patterns())
-def active(request):
+def pattern(request):
     return patterns()[request.param]
+
+
+@pytest.fixture(params=[True, False], ids=["sparse", "dense"])
+def active(request, pattern):
+    return replace(pattern, forced=request.param)
 
 
 def mask_of(active):
     return active.scattered(torch.ones(active.count)) > 0
 
 
-def test_a_pattern_is_the_same_from_its_mask(active):
-    again = Active.of_mask(mask_of(active))
-    assert torch.equal(again.starts, active.starts)
-    assert torch.equal(mask_of(again), mask_of(active))
+def test_a_pattern_is_the_same_from_its_mask(pattern):
+    again = Active.of_mask(mask_of(pattern))
+    assert torch.equal(again.starts, pattern.starts)
+    assert torch.equal(mask_of(again), mask_of(pattern))
 
 
 def test_groups_are_adjacent_features():
@@ -69,22 +77,18 @@ def test_kernels_equal_dense_products(active):
     torch.testing.assert_close(products(active, rows, W), active.gathered(rows @ W.T))
 
 
-def gradients(loss, leaves):
-    return torch.autograd.grad(loss, leaves)
-
-
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("centred", [True, False])
 def test_gradients_equal_those_of_dense_codes(active, known, centred):
     x = drawn(B, d, seed=3)
-    leaves = [drawn(F, d, seed=4), drawn(F, seed=5), drawn(F, d, seed=6), drawn(d, seed=7)]
-    W_enc, b_enc, W_dec, b_dec = (leaf.requires_grad_() for leaf in leaves)
+    leaves = [drawn(F, d, seed=4), drawn(F, seed=5), drawn(F, d, seed=6), drawn(d, seed=7), drawn(F, seed=8)]
+    W_enc, b_enc, W_dec, b_dec, scale = (leaf.requires_grad_() for leaf in leaves)
 
     centre = b_dec if centred else torch.zeros(d)
     pre = (x - centre) @ W_enc.T + b_enc
-    codes = pre.tanh() * mask_of(active)
+    codes = (pre * scale).tanh() * mask_of(active)
     dense = (codes @ W_dec + b_dec - x).square().sum(1).mean()
-    expected = gradients(dense, leaves)
+    expected = torch.autograd.grad(dense, leaves)
 
     values = encoded(
         active,
@@ -94,10 +98,10 @@ def test_gradients_equal_those_of_dense_codes(active, known, centred):
         b_dec if centred else None,
         active.gathered(pre.detach()) if known else None,
     )
-    x_hat = decoded(active, values.tanh(), W_dec) + b_dec
+    x_hat = decoded(active, (values * spread(active, scale)).tanh(), W_dec) + b_dec
     sparse = (x_hat - x).square().sum(1).mean()
     torch.testing.assert_close(sparse, dense)
-    for ours, theirs in zip(gradients(sparse, leaves), expected, strict=True):
+    for ours, theirs in zip(torch.autograd.grad(sparse, leaves), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
         assert ours.is_contiguous()
 
@@ -116,7 +120,7 @@ def test_a_frozen_decoder_gets_no_gradient():
 def test_any_pattern_of_any_size_decodes_as_dense_codes(rows, features, share, seed):
     generator = torch.Generator().manual_seed(seed)
     mask = torch.rand(rows, features, generator=generator) < share
-    active = Active.of_mask(mask)
+    active = replace(Active.of_mask(mask), forced=True)
     codes, W = drawn(rows, features) * mask, drawn(features, 3)
     torch.testing.assert_close(weighted_sums(active, active.gathered(codes), W), codes @ W)
 

@@ -60,6 +60,7 @@ class Batches:
         self._device = device
         self.resident = 4e-9 * activations.n * sum(source.d for source in self._sources) <= memory_gb
         self._kept: list[Tensor] | None = None
+        self._buffers: list[Tensor] | None = None
 
     def _permutation(self, n: int, *key: int) -> Tensor:
         # A mixed seed: nearby (seed, epoch) pairs must not share a stream.
@@ -91,7 +92,7 @@ class Batches:
             for i in range(0, len(starts), POOL_CHUNKS)
         ]
         to_skip, left = skipped * self.size, self.per_epoch - skipped
-        waiting: list[Tensor] | None = None
+        waiting: list[Tensor] = []
         for number, ranges in enumerate(pools):
             rows = sum(stop - start for start, stop in ranges)
             if to_skip >= rows:
@@ -99,12 +100,30 @@ class Batches:
                 continue
             order = self._permutation(rows, epoch, number)[to_skip:]
             to_skip = 0
-            pool = [torch.cat(list(source.slices(ranges)))[order] for source in self._sources]
-            if waiting is not None:
-                pool = [torch.cat(pair) for pair in zip(waiting, pool, strict=True)]
-            full = min(left, len(pool[0]) // self.size)
-            for index in range(full):
-                chosen = slice(index * self.size, (index + 1) * self.size)
-                yield [part[chosen].to(self._device) for part in pool]
-            left -= full
-            waiting = [part[full * self.size :] for part in pool]
+            pool = self._pool(ranges)
+            # The first batch begins with what the last pool left over.
+            taken = -len(waiting[0]) if waiting else 0
+            while left and taken + self.size <= len(order):
+                chosen = order[max(taken, 0) : taken + self.size]
+                batch = [part[chosen] for part in pool]
+                if taken < 0:
+                    batch = [torch.cat(pair) for pair in zip(waiting, batch, strict=True)]
+                yield [part.to(self._device) for part in batch]
+                taken += self.size
+                left -= 1
+            rest = [part[order[max(taken, 0) :]] for part in pool]
+            waiting = rest if taken >= 0 else [torch.cat(pair) for pair in zip(waiting, rest, strict=True)]
+
+    def _pool(self, ranges: list[tuple[int, int]]) -> list[Tensor]:
+        """Rows of `ranges` of each source, in memory that the next pool is read into as well."""
+        if self._buffers is None:
+            rows = min(POOL_CHUNKS * CHUNK_ROWS, self._sources[0].n)
+            self._buffers = [torch.empty(rows, source.d) for source in self._sources]
+        filled = []
+        for buffer, source in zip(self._buffers, self._sources, strict=True):
+            end = 0
+            for block in source.slices(ranges):
+                buffer[end : end + len(block)] = block
+                end += len(block)
+            filled.append(buffer[:end])
+        return filled

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from unweave.activations.preprocessing import row_normalised
 from unweave.activations.source import Activations, Statistics
-from unweave.activations.statistics import StatisticsAccumulator
+from unweave.activations.statistics import MomentAccumulator
 
 
 class InMemoryActivations(Activations):
@@ -24,9 +25,10 @@ class InMemoryActivations(Activations):
 
     @override
     def statistics(self, *, row_norm: bool) -> Statistics:
-        accumulator = StatisticsAccumulator(self.d)
-        accumulator.add_batch(self._x)
-        return accumulator.compute(row_norm=row_norm)
+        accumulator = MomentAccumulator(self.d)
+        accumulator.add_batch((row_normalised(self._x) if row_norm else self._x).numpy())
+        mean, covariance = accumulator.compute()
+        return Statistics(self.n, mean, covariance, float(self._x.norm(dim=1).mean(dtype=torch.float64)))
 
     @override
     def rows(self) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class Corpus(Protocol):
 
     @property
     def activations(self) -> Activations:
-        """Rows of one layer."""
+        """Rows of one layer; their `targets` are the same tokens at the site that a transcoder rebuilds."""
 
     @property
     def tokens(self) -> StoredTokens:
@@ -53,6 +53,21 @@ class Corpus(Protocol):
         """Class names in label order; empty for unlabelled text."""
 
 
+class Refit(Protocol):
+    """Fits the dictionary's own method again, from its own seed and with its own settings, on other rows."""
+
+    def __call__(self, activations: Activations, replaced: Mapping[str, Any]) -> Dictionary:
+        """Fit `activations` and return the dictionary on the device of the evaluation.
+
+        `replaced` are settings that take other values, where the method has them; `a.b` is the setting b within a.
+
+        Raises
+        ------
+        UnweaveError
+            if the method cannot be fitted to these rows.
+        """
+
+
 @dataclass(frozen=True)
 class EvaluationData:
     """What a dictionary is evaluated on."""
@@ -63,6 +78,29 @@ class EvaluationData:
     model_folder: Path
     corpora: Mapping[str, Corpus]
     """In the order of the configuration."""
+    refit: Refit | None = None
+    """None where it is not known how the dictionary was fitted."""
+
+
+def target_of(dictionary: Dictionary, name: str, corpus: Corpus) -> Activations:
+    """Find what decoding is to rebuild on corpus `name`: its activations, or those of the site of a transcoder.
+
+    Raises
+    ------
+    UnweaveError
+        if the corpus lacks the activations of that site.
+    """
+    writes = dictionary.traits.writes
+    if writes is None:
+        return corpus.activations
+    targets = corpus.activations.targets
+    if targets is None or targets.site != writes:
+        found = "none" if targets is None else targets.site
+        raise UnweaveError(
+            f"{name}: the dictionary rebuilds {writes}, whose activations are needed too (found: {found}): harvest "
+            f"site {writes} of {name}"
+        )
+    return targets
 
 
 class Evaluation(Protocol):

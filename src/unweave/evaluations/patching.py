@@ -1,18 +1,19 @@
-"""What the model still knows when its residual stream is replaced by the dictionary's reconstruction.
+"""What the model still knows when an activation is replaced by the dictionary's reconstruction.
 
-The residual stream after the layer is replaced at the harvested positions, the blocks above are run again, and the
-next-token predictions of those positions are compared with the clean ones: cross-entropy CE and KL(clean || patched),
-both in nats and means over positions, and CE recovered = (CE_zero - CE_patched) / (CE_zero - CE_clean) (SAEBench's core
-loss score).
+The site that the dictionary rebuilds is replaced at the harvested positions, the rest of the model is run again, and
+the next-token predictions of those positions are compared with the clean ones: cross-entropy CE and
+KL(clean || patched), both in nats and means over positions, CE recovered = (CE_zero - CE_patched) / (CE_zero -
+CE_clean) and KL recovered = 1 - KL_patched / KL_zero (SAEBench's core loss and KL scores; its KL is NaN where a
+probability underflows).
 
 Ablations replace the same positions as reconstructions do, so that a reconstruction of zeros recovers exactly 0.
-SAEBench zeroes all positions instead, the attention sink among them. Dropped positions always keep their own residual
-stream. Everything is computed in float32.
+SAEBench zeroes all positions instead, the attention sink among them. Dropped positions always keep their own
+activations. Everything is computed in float32.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -22,13 +23,13 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from unweave.config import Strict
+from unweave.config import Site, Strict
 from unweave.errors import UnweaveError
-from unweave.evaluations.evaluation import Corpus, EvaluationData
+from unweave.evaluations.evaluation import Corpus, EvaluationData, target_of
 from unweave.evaluations.intervals import percentile_interval, resampling_weights
 from unweave.evaluations.sparse_codes import sparse_reconstructions, sparsities
 from unweave.methods.dictionary import Dictionary
-from unweave.models.hook_points import HookPoint, capture
+from unweave.models.hook_points import HookPoint, capture, replaced
 from unweave.models.language_model import load_language_model
 from unweave.models.partial_forward import logits_from
 from unweave.results.scores import Score
@@ -90,29 +91,51 @@ def read_documents(name: str, corpus: Corpus, tokenizer: PreTrainedTokenizerBase
     return documents
 
 
-def _replacements(dictionary: Dictionary, x: Tensor, mean: Tensor, ks: list[int]) -> Iterator[tuple[Arm, Tensor]]:
-    """Arm and what it puts in the place of x (P, d); the clean arm comes first."""
-    yield CLEAN, x
-    yield ZERO, torch.zeros_like(x)
-    yield MEAN, mean.expand_as(x)
+def _replacements(
+    dictionary: Dictionary, x: Tensor, target: Tensor, mean: Tensor, ks: list[int]
+) -> Iterator[tuple[Arm, Tensor]]:
+    """Arm and what it puts in the place of `target` (P, d') when x (P, d) is read; the clean arm comes first."""
+    yield CLEAN, target
+    yield ZERO, torch.zeros_like(target)
+    yield MEAN, mean.expand_as(target)
     for k, (_, y) in zip(ks, sparse_reconstructions(dictionary, x, ks), strict=True):
         yield k, y
 
 
+def _logits(model: PreTrainedModel, point: HookPoint, value_BTW: Tensor, ids_BT: Tensor) -> Tensor:
+    """Logits (B, T, vocabulary) when the activation at `point` is `value_BTW`."""
+    if point.site == "resid":
+        return logits_from(model, point.layer, value_BTW)
+    with replaced(model, point, value_BTW):
+        logits: Tensor = model(input_ids=ids_BT, use_cache=False).logits
+    return logits
+
+
 def document_losses(
-    model: PreTrainedModel, layer: int, document: Document, dictionary: Dictionary, mean: Tensor, ks: list[int]
+    model: PreTrainedModel,
+    layer: int,
+    document: Document,
+    dictionary: Dictionary,
+    mean: Tensor,
+    ks: list[int],
+    site: Site = "resid",
 ) -> dict[Arm, tuple[float, float]]:
-    """Arm to cross-entropy and KL(clean || arm) in nats, summed over the scored positions of one document."""
+    """Arm to cross-entropy and KL(clean || arm) in nats, summed over the scored positions of one document.
+
+    `site` is read; it is replaced too, unless the dictionary writes another one. `mean` is of the replaced site.
+    """
+    read, written = HookPoint(site, layer), HookPoint(cast(Site, dictionary.traits.writes or site), layer)
     ids = document.ids.to(mean.device)
-    with capture(model, [HookPoint("resid", layer)]) as activations:
+    with capture(model, {read, written}) as activations:
         model(input_ids=ids[None], use_cache=False)
-    clean = activations[HookPoint("resid", layer)]
+    clean = activations[written]
     positions, scored = document.positions, document.scored
+    x, target = (activations[point][0, positions].float() for point in (read, written))
     losses: dict[Arm, tuple[float, float]] = {}
-    for arm, y in _replacements(dictionary, clean[0, positions].float(), mean, ks):
+    for arm, y in _replacements(dictionary, x, target, mean, ks):
         patched = clean.clone()
         patched[0, positions] = y.to(clean.dtype)
-        log_p = logits_from(model, layer, patched)[0, scored].float().log_softmax(dim=-1)
+        log_p = _logits(model, written, patched, ids[None])[0, scored].float().log_softmax(dim=-1)
         if arm == CLEAN:
             clean_log_p = log_p
         cross_entropy = -log_p.gather(1, ids[scored + 1][:, None]).sum(dtype=torch.float64)
@@ -123,23 +146,23 @@ def document_losses(
 
 
 def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, seed: int) -> list[Score]:
-    """CE recovered, CE and KL against k, for every corpus.
+    """CE recovered, KL recovered, CE and KL against k, for every corpus.
 
     Raises
     ------
     UnweaveError
-        if the site is not the residual stream, or zero ablation does not hurt the model.
+        if zero ablation does not hurt the model, or a corpus lacks the site that the dictionary rebuilds.
     """
-    if data.site != "resid":
-        raise UnweaveError(f"patching replaces the residual stream, not {data.site}: run it on site resid")
     language_model = load_language_model(data.model_folder, torch.float32, data.device)
     ks = sparsities(settings.k, dictionary.n_features)
     scores = []
     for name, corpus in data.corpora.items():
         documents = read_documents(name, corpus, language_model.tokenizer, settings.tokens)
-        mean = torch.from_numpy(corpus.activations.statistics(row_norm=False).mean).float().to(data.device)
+        target = target_of(dictionary, name, corpus)
+        mean = torch.from_numpy(target.statistics(row_norm=False).mean).float().to(data.device)
         losses = [
-            document_losses(language_model.model, data.layer, document, dictionary, mean, ks) for document in documents
+            document_losses(language_model.model, data.layer, document, dictionary, mean, ks, cast(Site, data.site))
+            for document in documents
         ]
         counts = np.array([len(document.scored) for document in documents], dtype=np.float64)
         scores += _scores(name, losses, counts, ks, seed)
@@ -183,4 +206,5 @@ def _scores(
         if arm != ZERO:
             recovered = (cross_entropy[ZERO] - cross_entropy[arm]) / headroom
             scores.append(score("ce_recovered", arm, recovered, "1", better=True))
+            scores.append(score("kl_recovered", arm, 1 - divergence[arm] / divergence[ZERO], "1", better=True))
     return scores

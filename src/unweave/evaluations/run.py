@@ -15,9 +15,11 @@ from unweave.activations.source import Activations
 from unweave.activations.store import StoredActivations, StoredTokens, read_attributes, read_tokens
 from unweave.config import EvaluationEntry, validated
 from unweave.errors import UnweaveError
-from unweave.evaluations.evaluation import Corpus, EvaluationData, evaluation_module
+from unweave.evaluations.evaluation import Corpus, EvaluationData, Refit, evaluation_module
 from unweave.fingerprint import fingerprint
 from unweave.methods import dictionary as dictionaries
+from unweave.methods.dictionary import Dictionary, Fit
+from unweave.methods.fit import method_module
 from unweave.results import scores
 
 if TYPE_CHECKING:
@@ -25,17 +27,35 @@ if TYPE_CHECKING:
 
 
 class StoredCorpus:
-    """One layer of an activation file with the data set that it was harvested from."""
+    """One layer of an activation file with the data set that it was harvested from.
 
-    def __init__(self, activation_path: Path, dataset_folder: Path, layer: int) -> None:
+    `target_path` is the activation file of the site that a transcoder rebuilds.
+    """
+
+    def __init__(
+        self, activation_path: Path, dataset_folder: Path, layer: int, target_path: Path | None = None
+    ) -> None:
         self._activation_path = activation_path
         self._dataset_folder = dataset_folder
         self._layer = layer
+        self._target_path = target_path
 
     @cached_property
     def activations(self) -> Activations:
-        """Rows of the layer."""
-        return StoredActivations(self._activation_path, self._layer)
+        """Rows of the layer, with their targets if there are any."""
+        activations = StoredActivations(self._activation_path, self._layer)
+        if self._target_path is not None:
+            activations.targets = self._targets(self._target_path)
+        return activations
+
+    def _targets(self, path: Path) -> Activations:
+        tokens = read_tokens(path)
+        for name in ("ids", "docs", "positions"):
+            if not np.array_equal(getattr(tokens, name), getattr(self.tokens, name)):
+                raise UnweaveError(
+                    f"{path}: does not hold the tokens of {self._activation_path}: delete both and run again"
+                )
+        return StoredActivations(path, self._layer)
 
     @cached_property
     def tokens(self) -> StoredTokens:
@@ -88,11 +108,12 @@ def run_evaluation(
     key: Mapping[str, Any],
     output: Path,
     device: torch.device,
+    target_paths: Mapping[str, Path] | None = None,
 ) -> None:
     """Evaluate a saved dictionary on corpora (name to activation file, name to data set) and write the scores.
 
-    `key` holds the model, site, layer, method, fit_seed and evaluation by their registry names. The scores appear complete or
-    not at all.
+    `target_paths` are the activation files (by corpus) of the site that a transcoder rebuilds. `key` holds the model,
+    site, layer, method, fit_seed and evaluation by their registry names. The scores appear complete or not at all.
 
     Raises
     ------
@@ -102,9 +123,11 @@ def run_evaluation(
     module = evaluation_module(entry.evaluation)
     settings = validated(module.Settings, entry.settings, f"settings of {entry.evaluation}")
     corpora: dict[str, Corpus] = {
-        name: StoredCorpus(path, dataset_folders[name], key["layer"]) for name, path in activation_paths.items()
+        name: StoredCorpus(path, dataset_folders[name], key["layer"], (target_paths or {}).get(name))
+        for name, path in activation_paths.items()
     }
-    data = EvaluationData(key["site"], key["layer"], device, model_folder, corpora)
+    refit = refitting(dictionaries.read_manifest(dictionary_folder)["description"], device)
+    data = EvaluationData(key["site"], key["layer"], device, model_folder, corpora, refit)
     dictionary = dictionaries.load(dictionary_folder).to(device)
     try:
         with torch.inference_mode():
@@ -119,6 +142,38 @@ def run_evaluation(
         spec=_hash(entry.model_dump(mode="json"), _settings_of(dictionary_folder)),
     )
     scores.write(output, scores.table(score_key, rows))
+
+
+def refitting(description: Mapping[str, Any], device: torch.device) -> Refit | None:
+    """How to fit again what the `description` of a dictionary's manifest says was fitted; None if it does not say."""
+    if description.get("method_module") is None:
+        return None
+
+    def refit(activations: Activations, replaced: Mapping[str, Any]) -> Dictionary:
+        name = str(description["method_module"])
+        module = method_module(name)
+        content = with_replaced(description["settings"], replaced)
+        settings = validated(module.Settings, content, f"settings of {name} with `replaced`")
+        # Evaluations run in inference mode, whose tensors cannot be learned from.
+        with torch.inference_mode(False):
+            fit: Fit = module.fit(activations, settings, description["seed"], device)
+        return fit.dictionary.to(device)
+
+    return refit
+
+
+def with_replaced(settings: Mapping[str, Any], replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Put those of `replaced` that exist in `settings` into a copy of them; `a.b` is the setting b within a."""
+    content = dict(settings)
+    for name, value in replaced.items():
+        outer, _, inner = name.partition(".")
+        if outer not in content:
+            continue
+        if not inner:
+            content[outer] = value
+        elif isinstance(content[outer], Mapping):
+            content[outer] = with_replaced(content[outer], {inner: value})
+    return content
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Checkpoint:
                     return None
                 facts: dict[str, Any] = json.loads(metadata["facts"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError, KeyError):
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             log.info("%s: damaged, starting anew", self._path)
             return None
         log.info("%s: going on from there", self._path)

@@ -32,7 +32,7 @@ MANIFEST_FILE = "manifest.json"
 HISTORY_FILE = "history.parquet"
 
 
-Normalisation = Literal["none", "row_norm", "layer_norm", "median_norm"]
+Normalisation = Literal["none", "row_norm", "row_mean", "layer_norm", "median_norm"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Traits:
     feature fires where it is among the strongest, as many as an evaluation asks for."""
     normalisation: Normalisation = "none"
     """What is done to each row before it is encoded, and undone by `decode(codes, like=x)`: nothing; scaling to unit
-    Euclidean norm; subtracting the mean of its coordinates and dividing by their standard deviation; or subtracting the
-    geometric median of the rows and scaling to unit norm."""
+    Euclidean norm; subtracting the mean of its coordinates; subtracting it and dividing by their standard deviation; or
+    subtracting the geometric median of the rows and scaling to unit norm."""
     writes: str | None = None
     """Site that decoding rebuilds, where it is another one than encoding reads (a transcoder)."""
 

@@ -3,12 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from unweave.activations.store import is_finite
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.methods.checkpoint import Checkpoint
@@ -16,8 +17,10 @@ from unweave.progress import meter
 
 CURVE_POINTS = 200
 """Points of a training curve: reading a loss back from a GPU in every step would hold it up."""
+MEND = "lower learning_rate, or drop outlying rows (max_norm_ratio)"
 
 B = TypeVar("B")
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingSettings(Strict):
@@ -26,7 +29,7 @@ class TrainingSettings(Strict):
     tokens: int = Field(default=1_000_000, ge=1, description="tokens seen in training, counting repetitions")
     batch_size: int = Field(default=4096, ge=2, description="tokens of one step")
     learning_rate: float = Field(default=3e-4, gt=0, description="of Adam, at its highest")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="of Adam")
+    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), description="of Adam")
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled (AdamW), of the matrices only")
     warmup_steps: int = Field(default=0, ge=0, description="steps of linear warm-up from 0")
     decay_fraction: float = Field(
@@ -87,7 +90,7 @@ def train(
     Raises
     ------
     UnweaveError
-        if the loss is not finite at a point of the curve.
+        if the loss is not finite at a point of the curve, or a parameter is not after the last step.
     """
     steps = settings.steps if steps is None else steps
     every = math.ceil(steps / CURVE_POINTS)
@@ -95,6 +98,7 @@ def train(
     curves: dict[str, list[float]] = {}
     points: list[int] = []
     start = _resume(objective, optimiser, checkpoint, curves, points)
+    step = start - 1
     with meter(title, steps * settings.batch_size, start * settings.batch_size) as advance:
         for step, batch in zip(range(start, steps), batches(start), strict=False):
             values = objective.backward(batch, step)
@@ -105,16 +109,17 @@ def train(
                     curves.setdefault(name, []).append(float(value))
                 loss = curves["loss"][-1]
                 if not math.isfinite(loss):
-                    raise UnweaveError(
-                        f"{title}: the loss is {loss} at step {step + 1}: lower learning_rate, or drop outlying rows "
-                        "(max_norm_ratio)"
-                    )
+                    raise UnweaveError(f"{title}: the loss is {loss} at step {step + 1}: {MEND}")
             if curves:
                 note = f"loss {curves['loss'][-1]:.4g}"
             _update(objective, optimiser, settings, step, steps)
             advance(settings.batch_size, note)
             if checkpoint.due and step < steps - 1:
                 _keep(objective, optimiser, checkpoint, curves, points, step + 1)
+    assert step == steps - 1, "the batches ended too early"
+    for name, tensor in objective.parameters.items():
+        if not is_finite(tensor):
+            raise UnweaveError(f"{title}: {name} is not finite after the last step: {MEND}")
     return curves, points
 
 
@@ -137,7 +142,7 @@ def _update(
     parameters = objective.parameters.values()
     for tensor in parameters:
         assert tensor.grad is not None
-        assert tensor.grad.is_contiguous()
+        assert tensor.grad.is_contiguous(), "a gradient must be contiguous, as its parameter is"
     if settings.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
     for group in optimiser.param_groups:

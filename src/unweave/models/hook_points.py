@@ -1,4 +1,4 @@
-"""Where activations are read in a plain transformers model, and the hooks that read them.
+"""Where activations are read in a plain transformers model, and the hooks that read and replace them.
 
 Sites of block L, in the order in which a forward pass computes them:
 
@@ -162,3 +162,29 @@ def capture(model: PreTrainedModel, points: Iterable[HookPoint]) -> Iterator[dic
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def replaced(model: PreTrainedModel, point: HookPoint, value_BTW: Tensor) -> Iterator[None]:
+    """Put `value_BTW` in the place of the activation at `point` in every forward pass inside the block.
+
+    The hook is gone when the block ends, also after an error.
+
+    Raises
+    ------
+    UnweaveError
+        if the model's family is unknown or it lacks the layer.
+    """
+    module, wants_input = _module_at(point.site, block_at(model, point.layer), _paths(model))
+
+    def substitute(original: Any) -> Any:
+        return (value_BTW, *original[1:]) if isinstance(original, tuple) else value_BTW
+
+    if wants_input:
+        handle = module.register_forward_pre_hook(lambda _, args: substitute(args))
+    else:
+        handle = module.register_forward_hook(lambda _, __, output: substitute(output))
+    try:
+        yield
+    finally:
+        handle.remove()

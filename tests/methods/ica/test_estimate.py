@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from unweave.methods.ica import Settings, fit
 
 V2 = Settings(iterations=50)
-V1 = Settings(row_norm=True, iterations=300, tolerance=1e-4, accept_p95=1e-4, order="as_fitted", sign="as_fitted")
+V1 = Settings(
+    preprocessing="row_norm", iterations=300, tolerance=1e-4, accept_p95=1e-4, order="as_fitted", sign="as_fitted"
+)
 
 
 @pytest.mark.parametrize("contrast", ["logcosh", "exp", "cube"])

@@ -5,14 +5,9 @@ from sklearn.decomposition import FastICA
 
 from unweave.activations.source import Statistics
 from unweave.methods.ica.contrasts import CONTRASTS
-from unweave.methods.ica.fixed_point import (
-    Run,
-    component_moments,
-    initial_rotation,
-    iterate,
-    step,
-    symmetric_decorrelation,
-)
+from unweave.methods.ica.convergence import Stop
+from unweave.methods.ica.fixed_point import component_moments, initial_rotation, iterate, step, symmetric_decorrelation
+from unweave.methods.ica.run import Run
 from unweave.methods.ica.whitening import whitening
 
 
@@ -24,15 +19,11 @@ def white(x, cpu):
     return (x - fitted.mean) @ fitted.matrix.T, fitted
 
 
-def run(z, rotation, contrast="logcosh", *, iterations=500, tolerance=None):
-    return iterate(
-        lambda: z.split(999),
-        Run(rotation),
-        CONTRASTS[contrast],
-        iterations=iterations,
-        tolerance=tolerance,
-        label="test",
-    )
+def run(z, start, contrast="logcosh", *, iterations=500, tolerance=None):
+    start = start if isinstance(start, Run) else Run(start)
+    contrast = CONTRASTS[contrast]
+    stop = Stop(start.iterations + iterations, tolerance)
+    return iterate(lambda rotation: step(z.split(999), rotation, contrast), start, contrast, stop, title="test")
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
@@ -100,7 +91,7 @@ def test_the_iteration_stops_when_the_slowest_component_is_within_the_tolerance_
 def test_every_curve_has_one_value_per_iteration_and_continuing_appends(planted, cpu):
     z, _ = white(planted.x, cpu)
     start = run(z, initial_rotation(6, 0, cpu), iterations=4)
-    on = iterate(lambda: [z], start, CONTRASTS["logcosh"], iterations=3, tolerance=None, label="test")
+    on = run(z, start, iterations=3)
     straight = run(z, initial_rotation(6, 0, cpu), iterations=7)
     assert {name: len(values) for name, values in on.history.items()} == dict.fromkeys(
         ("lim_max", "lim_p95", "lim_median", "lim_mean", "contrast"), 7

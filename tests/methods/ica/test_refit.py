@@ -1,15 +1,20 @@
 import pytest
 import torch
 
+from unweave.methods.checkpoint import NOTHING_KEPT
 from unweave.methods.ica import Settings
+from unweave.methods.ica.preparation import prepare
 from unweave.methods.ica.refit import attempts, chosen
-from unweave.methods.ica.whitening import WhitenedRows, whitening
+from unweave.methods.ica.run import Journal
+from unweave.methods.ica.solver import Solver
+from unweave.methods.ica.whitening import whitening
 
 
 def made(activations, settings, cpu, seed=0):
-    fitted = whitening(activations.statistics(row_norm=settings.row_norm), settings.n_components, cpu)
-    rows = WhitenedRows(activations, fitted, row_norm=settings.row_norm, memory_gb=1.0, device=cpu)
-    return attempts(rows, settings, seed, cpu)
+    preparation = prepare(activations, settings.preprocessing, cpu)
+    fitted = whitening(preparation.statistics, settings.n_components, cpu)
+    solver = Solver(activations, fitted, preparation, settings, Journal(NOTHING_KEPT, cpu), cpu)
+    return attempts(solver, seed)
 
 
 def never(refits):

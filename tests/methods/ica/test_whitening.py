@@ -2,30 +2,57 @@ import numpy as np
 import pytest
 import torch
 
+from unweave.activations.memory import InMemoryActivations
 from unweave.activations.source import Statistics
 from unweave.errors import UnweaveError
+from unweave.methods.ica.preparation import prepare
 from unweave.methods.ica.whitening import WhitenedRows, whitening
 
 
-def whitened(activations, cpu, *, row_norm=False, n_components=None, memory_gb=1.0):
-    fitted = whitening(activations.statistics(row_norm=row_norm), n_components, cpu)
-    return WhitenedRows(activations, fitted, row_norm=row_norm, memory_gb=memory_gb, device=cpu)
+def whitened(activations, cpu, *, preprocessing="raw", n_components=None, memory_gb=1.0, dtype=torch.float32):
+    preparation = prepare(activations, preprocessing, cpu)
+    fitted = whitening(preparation.statistics, n_components, cpu)
+    return WhitenedRows(activations, fitted, preparation, memory_gb=memory_gb, device=cpu, dtype=dtype)
 
 
-@pytest.mark.parametrize("row_norm", [False, True])
-def test_whitened_rows_have_zero_mean_and_unit_covariance(planted, cpu, row_norm):
-    z = torch.cat(list(whitened(planted.activations, cpu, row_norm=row_norm).blocks())).double()
+class CountedReads(InMemoryActivations):
+    """Activations that count how often they are read."""
+
+    reads = 0
+
+    def slices(self, ranges):
+        self.reads += 1
+        return super().slices(ranges)
+
+
+@pytest.mark.parametrize("preprocessing", ["raw", "row_norm", "geometric_median"])
+def test_whitened_rows_have_zero_mean_and_unit_covariance(planted, cpu, preprocessing):
+    z = torch.cat(list(whitened(planted.activations, cpu, preprocessing=preprocessing).blocks())).double()
     torch.testing.assert_close(z.mean(0), torch.zeros(6, dtype=torch.float64), atol=1e-3, rtol=0)
     torch.testing.assert_close(z.T @ z / len(z), torch.eye(6, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
-def test_streamed_and_resident_rows_are_the_same(planted, in_memory, cpu):
-    resident, streamed = in_memory(planted.x), in_memory(planted.x)
-    kept = whitened(resident, cpu)
-    read = whitened(streamed, cpu, memory_gb=0)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_streamed_and_resident_rows_are_the_same(planted, cpu, dtype):
+    resident, streamed = CountedReads(planted.x), CountedReads(planted.x)
+    kept = whitened(resident, cpu, dtype=dtype)
+    read = whitened(streamed, cpu, memory_gb=0, dtype=dtype)
     for _ in range(3):
-        torch.testing.assert_close(torch.cat(list(kept.blocks())), torch.cat(list(read.blocks())))
-    assert (resident.passes, streamed.passes) == (1, 3)
+        assert torch.equal(torch.cat(list(kept.blocks())), torch.cat(list(read.blocks())))
+    assert (resident.reads, streamed.reads) == (1, 3)
+    assert torch.equal(kept.sample(1000, 4, seed=3), read.sample(1000, 4, seed=3))
+
+
+def test_a_subsample_is_whole_blocks_in_stored_order_that_the_seed_draws(planted, cpu):
+    rows = whitened(planted.activations, cpu)
+    every = torch.cat(list(rows.blocks()))
+    one, same, other = (rows.sample(1000, 6, seed) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert len(one) == 1024
+    first = (every == one[0]).all(dim=1).nonzero().item()
+    assert first % 256 == 0
+    assert torch.equal(every[first : first + 256], one[:256])
 
 
 def test_leading_components_are_the_first_columns(planted, cpu):

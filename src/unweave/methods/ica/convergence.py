@@ -1,4 +1,4 @@
-"""How far the components moved in an iteration, and whether a fit counts as converged (ICA Lens, version 1)."""
+"""How far the components moved in an iteration, what ends a fit, and whether it counts as converged (ICA Lens)."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 from unweave.methods.ica.settings import Settings
+
+PLATEAU_ITERATIONS = 5
+
+History = dict[str, list[float]]
 
 
 def movement(new: Tensor, old: Tensor) -> Tensor:
@@ -20,6 +24,45 @@ def summary(lim: Tensor) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """What ends a run: a number of iterations, counted from its first one, or one of the rules below if it is set."""
+
+    iterations: int
+    tolerance: float | None = None
+    """Largest LIM is below this."""
+    p95: float | None = None
+    """95th percentile of LIM is below this."""
+    plateau: float | None = None
+    """Relative change of the mean contrast over 5 iterations is below this; or its rise on held-out rows."""
+
+    @classmethod
+    def after(cls, iterations: int, settings: Settings) -> "Stop":
+        """Rules of `settings`, with another number of iterations."""
+        return cls(iterations, settings.tolerance, settings.stop_p95, settings.plateau)
+
+    def reached(self, history: History, iterations: int) -> str | None:
+        """Name of the rule that ends a run with these curves after so many iterations, or None."""
+        if iterations:
+            if self.tolerance is not None and history["lim_max"][-1] < self.tolerance:
+                return "tolerance"
+            if self.p95 is not None and history["lim_p95"][-1] < self.p95:
+                return "p95"
+            if self.plateau is not None and self._is_flat(history):
+                return "plateau"
+        return "iterations" if iterations >= self.iterations else None
+
+    def _is_flat(self, history: History) -> bool:
+        assert self.plateau is not None
+        held_out = history.get("held_out_contrast")
+        curve = held_out or history["contrast"]
+        if len(curve) <= PLATEAU_ITERATIONS:
+            return False
+        before = curve[-1 - PLATEAU_ITERATIONS]
+        change = curve[-1] - before
+        return (change if held_out else abs(change)) < self.plateau * before
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a fit settled."""
 
@@ -29,15 +72,15 @@ class Verdict:
     reason: str
 
 
-def judge(max_lim: float, p95_lim: float, settings: Settings) -> Verdict:
+def judge(max_lim: float | None, p95_lim: float | None, settings: Settings) -> Verdict:
     """Verdict on the last iteration of a fit.
 
     Version 1 of the paper accepts a layer whose 95th percentile has settled, because a few slow components dominate
     the largest value. The authors' code calls a fit that converges exactly in its last allowed iteration not
     converged, since it compares iteration counts; here only the movement counts.
     """
-    if settings.tolerance is None:
-        return Verdict(None, True, "all iterations run, no tolerance set")
+    if settings.tolerance is None or max_lim is None or p95_lim is None:
+        return Verdict(None, True, "no tolerance set")
     if max_lim < settings.tolerance:
         return Verdict(True, True, "largest LIM below the tolerance")
     if settings.accept_p95 is not None and p95_lim <= settings.accept_p95:

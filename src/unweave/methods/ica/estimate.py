@@ -8,10 +8,16 @@ from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
 from unweave.methods.ica.contrasts import CONTRASTS
 from unweave.methods.ica.fixed_point import component_moments
+from unweave.methods.ica.preparation import prepare
 from unweave.methods.ica.refit import attempts, chosen
+from unweave.methods.ica.run import Journal
 from unweave.methods.ica.settings import Settings
-from unweave.methods.ica.whitening import WhitenedRows, whitening
+from unweave.methods.ica.solver import Solver
+from unweave.methods.ica.stability import stability
+from unweave.methods.ica.whitening import whitening
 from unweave.methods.linear import LinearDictionary
+
+LARGEST_ORTHOGONALITY_ERROR = 1e-5
 
 
 def _deviation_from_identity(matrix: Tensor) -> float:
@@ -19,62 +25,79 @@ def _deviation_from_identity(matrix: Tensor) -> float:
     return float((matrix - torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)).abs().max())
 
 
-def fit(
-    activations: Activations,
-    settings: Settings,
-    seed: int,
-    device: torch.device,
-    checkpoint: Checkpoint = NOTHING_KEPT,  # noqa: ARG001
-) -> Fit:
-    """Fit W = U K (readers) and A = K+ U^T (atoms) with U orthogonal and K whitening.
+def _square_root(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric square root of a positive definite matrix (q, q), and its inverse."""
+    values, axes = torch.linalg.eigh(matrix)
+    roots = values.sqrt()
+    return (axes * roots) @ axes.T, (axes / roots) @ axes.T
 
-    Codes have zero mean and unit variance over the fitted rows; `whitening_error` is the largest entry of
-    |W Cov W^T - I| as measured on those rows. With all d components decoding undoes encoding.
+
+def fit(
+    activations: Activations, settings: Settings, seed: int, device: torch.device, checkpoint: Checkpoint = NOTHING_KEPT
+) -> Fit:
+    """Fit W = S U K (readers) and A = K+ U^T S^-1 (atoms) with U orthogonal and K whitening.
+
+    K comes from stored statistics, whose float32 products leave codes that are white to `whitening_error`: the largest
+    entry of |U K Cov (U K)^T - I| as measured on the fitted rows. S, the inverse square root of that covariance, takes
+    it away, so that codes have zero mean and unit variance; strengths and skewness are corrected for it to first order.
+    With all d components decoding undoes encoding.
 
     The history is that of the attempt whose dictionary is returned; diagnostics list all of them. Adaptive refit is
-    our reading of a step that the paper names but its code lacks (see `refit`).
+    our reading of a step that the paper names but its code lacks (see `refit`). An outlying row shows in the
+    diagnostics as a `largest_code` near the square root of the number of rows.
 
     Raises
     ------
     UnweaveError
-        if the rows span fewer directions than there are components.
+        if the rows hold NaN or infinite values, or span fewer directions than there are components.
     """
-    statistics = activations.statistics(row_norm=settings.row_norm)
-    full = whitening(statistics, settings.n_components, device)
-    rows = WhitenedRows(activations, full, row_norm=settings.row_norm, memory_gb=settings.memory_gb, device=device)
-    made = attempts(rows, settings, seed, device)
+    preparation = prepare(activations, settings.preprocessing, device)
+    full = whitening(preparation.statistics, settings.n_components, device)
+    solver = Solver(activations, full, preparation, settings, Journal(checkpoint, device), device)
+    made = attempts(solver, seed)
     best = chosen(made)
 
     contrast = CONTRASTS[settings.contrast]
     rotation = best.run.rotation
     q = rotation.shape[0]
-    moments = component_moments(rows.blocks(q), rotation, contrast)
-    strength, skewness = (moments.contrast - contrast.gaussian_mean).abs(), moments.skewness
+    orthogonality = _deviation_from_identity(rotation @ rotation.T)
+    assert orthogonality < LARGEST_ORTHOGONALITY_ERROR
+    moments = component_moments(solver.exact_rows.blocks(q), rotation, contrast)
+    root, inverse_root = _square_root(moments.covariance)
+    scales = inverse_root.diagonal()
+    strength = (moments.contrast + (scales - 1) * moments.slope - contrast.gaussian_mean).abs()
+    skewness = moments.skewness * scales**3
+    readers, atoms = inverse_root @ rotation @ full.matrix[:q], root @ rotation @ full.inverse[:, :q].T
     if settings.order == "strength":
         order = strength.argsort(descending=True, stable=True)
-        rotation, strength, skewness = rotation[order], strength[order], skewness[order]
+        rotation, readers, atoms = rotation[order], readers[order], atoms[order]
+        strength, skewness = strength[order], skewness[order]
     if settings.sign == "skewness":
-        signs = torch.where(skewness < 0, -1.0, 1.0).to(rotation)
-        rotation, skewness = rotation * signs[:, None], skewness * signs
+        signs = torch.where(skewness < 0, -1.0, 1.0).to(readers)
+        readers, atoms, skewness = readers * signs[:, None], atoms * signs[:, None], skewness * signs
 
+    diagnostics = {
+        "n_components": q,
+        "iterations": best.run.iterations,
+        "stopped_by": best.run.stopped_by,
+        "converged": best.verdict.converged,
+        "accepted": best.verdict.accepted,
+        "acceptance": best.verdict.reason,
+        "max_lim": best.max_lim,
+        "p95_lim": best.p95_lim,
+        "attempts": [attempt.record() for attempt in made],
+        "strength": strength.tolist(),
+        "skewness": skewness.tolist(),
+        "contrast": float(strength.mean()),
+        "largest_code": moments.largest,
+        "whitening_error": _deviation_from_identity(moments.covariance),
+        "orthogonality": orthogonality,
+    }
+    if settings.algorithm == "lbfgs":
+        diagnostics |= {"precision": str(solver.dtype).removeprefix("torch."), "passes": best.run.facts["passes"]}
+    if settings.ensemble:
+        diagnostics |= stability(solver, rotation, seed)
     dictionary = LinearDictionary.build(
-        full.mean, rotation @ full.matrix[:q], rotation @ full.inverse[:, :q].T, row_norm=settings.row_norm
+        full.mean, readers, atoms, row_norm=settings.preprocessing == "row_norm", median=preparation.median
     )
-    return Fit(
-        dictionary,
-        diagnostics={
-            "n_components": q,
-            "iterations": best.run.iterations,
-            "converged": best.verdict.converged,
-            "accepted": best.verdict.accepted,
-            "acceptance": best.verdict.reason,
-            "max_lim": best.max_lim,
-            "p95_lim": best.p95_lim,
-            "attempts": [attempt.record() for attempt in made],
-            "strength": strength.tolist(),
-            "skewness": skewness.tolist(),
-            "whitening_error": _deviation_from_identity(moments.covariance),
-            "orthogonality": _deviation_from_identity(rotation @ rotation.T),
-        },
-        history=best.run.history,
-    )
+    return Fit(dictionary, diagnostics, best.run.history)

@@ -5,38 +5,19 @@ the precision of the rows and are summed in float64. The rotation is kept, and m
 float32 the inverse square root of an ill-conditioned matrix leaves errors of 1e-3.
 """
 
-import logging
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from unweave.methods.ica.contrasts import Contrast, column_sums
-from unweave.methods.ica.convergence import movement, summary
+from unweave.methods.ica.convergence import Stop, movement, summary
+from unweave.methods.ica.run import Keep, Run, keep_nothing
+from unweave.progress import meter
 
-LOG_EVERY = 10
-
-logger = logging.getLogger(__name__)
-
-Blocks = Callable[[], Iterable[Tensor]]
-"""A pass over the whitened rows: blocks (b, q), any number of times."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A rotation U (q, q) in float64 and the curves of the iterations that led to it."""
-
-    rotation: Tensor
-    history: dict[str, list[float]] = field(default_factory=dict)
-    """`lim_max`, `lim_p95`, `lim_median`, `lim_mean` of each iteration, and `contrast`: the mean over components of
-    |E G(s) - E G(gaussian)| before it."""
-
-    @property
-    def iterations(self) -> int:
-        """Number of iterations since the initial rotation."""
-        return len(self.history.get("lim_max", []))
+Step = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From a rotation (q, q) the next one, and the mean contrast (q,) of the components of the given one."""
 
 
 def symmetric_decorrelation(matrix: Tensor) -> Tensor:
@@ -71,32 +52,23 @@ def step(blocks: Iterable[Tensor], rotation: Tensor, contrast: Contrast) -> tupl
 
 
 def iterate(
-    blocks: Blocks, start: Run, contrast: Contrast, *, iterations: int, tolerance: float | None, label: str
+    next_rotation: Step, start: Run, contrast: Contrast, stop: Stop, *, title: str, keep: Keep = keep_nothing
 ) -> Run:
-    """Go on from `start` for `iterations`, or until the largest LIM is below `tolerance`.
+    """Go on from `start` until a rule of `stop` is met.
 
     Finite rows keep the iteration finite: a whitened coordinate of n rows is never larger than sqrt(n).
     """
-    rotation = start.rotation
-    history = {name: list(values) for name, values in start.history.items()}
-    began = time.perf_counter()
-    for i in range(1, iterations + 1):
-        new, contrasts = step(blocks(), rotation, contrast)
-        facts = summary(movement(new, rotation))
-        facts["contrast"] = float((contrasts - contrast.gaussian_mean).abs().mean())
-        rotation = new
-        for name, value in facts.items():
-            history.setdefault(name, []).append(value)
-        done = tolerance is not None and facts["lim_max"] < tolerance
-        if done or i % LOG_EVERY == 0 or i == iterations:
-            logger.info(
-                "ICA (%s): iteration %d of at most %d, LIM max %.1e p95 %.1e, contrast %.5f, %.2f s per iteration",
-                label, i, iterations, facts["lim_max"], facts["lim_p95"], facts["contrast"],
-                (time.perf_counter() - began) / i,
-            )  # fmt: skip
-        if done:
-            break
-    return Run(rotation, history)
+    run = replace(start, stopped_by=stop.reached({}, 0) if not start.iterations else None)
+    with meter(title, stop.iterations, run.iterations, unit="iterations") as advance:
+        while run.stopped_by is None:
+            new, contrasts = next_rotation(run.rotation)
+            facts = summary(movement(new, run.rotation))
+            facts["contrast"] = float((contrasts - contrast.gaussian_mean).abs().mean())
+            run = run.advanced(new, facts)
+            run = replace(run, stopped_by=stop.reached(run.history, run.iterations))
+            keep(run)
+            advance(1, f"LIM max {facts['lim_max']:.1e} p95 {facts['lim_p95']:.1e}, contrast {facts['contrast']:.5f}")
+    return run
 
 
 @dataclass(frozen=True)
@@ -105,21 +77,28 @@ class ComponentMoments:
 
     contrast: Tensor
     """(q,) mean of G(s_i)"""
+    slope: Tensor
+    """(q,) mean of g(s_i) s_i: the change of the mean contrast per relative change of scale"""
     skewness: Tensor
     """(q,) mean of s_i^3, which is the skewness since components have zero mean and unit variance"""
     covariance: Tensor
     """(q, q) mean of s_i s_j: the identity as far as the whitening is exact"""
+    largest: float
+    """Largest |s_i|"""
 
 
 def component_moments(blocks: Iterable[Tensor], rotation: Tensor, contrast: Contrast) -> ComponentMoments:
     """Moments of the components in one pass over the whitened rows."""
-    contrasts, cubes = torch.zeros_like(rotation[0]), torch.zeros_like(rotation[0])
+    contrasts, slopes, cubes = (torch.zeros_like(rotation[0]) for _ in range(3))
     products = torch.zeros_like(rotation)
-    n = 0
+    n, largest = 0, 0.0
     for z in blocks:
         p = z @ rotation.T.to(z.dtype)
+        largest = max(largest, *map(abs, torch.stack(torch.aminmax(p)).tolist()))
         products += p.T @ p
         cubes += column_sums(p**3)
+        projections = p.clone()
         contrasts += contrast.evaluate(p, torch.empty_like(p))[0]
+        slopes += column_sums(projections.mul_(p))
         n += z.shape[0]
-    return ComponentMoments(contrasts / n, cubes / n, products / n)
+    return ComponentMoments(contrasts / n, slopes / n, cubes / n, products / n, largest)

@@ -5,16 +5,11 @@ continue the fit, start again from the next seed, and drop the 5 % of directions
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import torch
-
-from unweave.methods.ica.contrasts import CONTRASTS
 from unweave.methods.ica.convergence import Verdict, judge
-from unweave.methods.ica.fixed_point import Run, initial_rotation, iterate
-from unweave.methods.ica.settings import Settings
-from unweave.methods.ica.whitening import WhitenedRows
+from unweave.methods.ica.run import Run
+from unweave.methods.ica.solver import Solver
 
 KEPT_WHEN_REDUCED = 0.95
 
@@ -30,14 +25,14 @@ class Attempt:
     verdict: Verdict
 
     @property
-    def max_lim(self) -> float:
-        """Largest LIM of the last iteration."""
-        return self.run.history["lim_max"][-1]
+    def max_lim(self) -> float | None:
+        """Largest LIM of the last iteration; None without iterations."""
+        return self.run.last("lim_max")
 
     @property
-    def p95_lim(self) -> float:
-        """95th percentile of LIM of the last iteration."""
-        return self.run.history["lim_p95"][-1]
+    def p95_lim(self) -> float | None:
+        """95th percentile of LIM of the last iteration; None without iterations."""
+        return self.run.last("lim_p95")
 
     def record(self) -> dict[str, Any]:
         """Return what the manifest keeps of it."""
@@ -46,6 +41,7 @@ class Attempt:
             "seed": self.seed,
             "n_components": self.run.rotation.shape[0],
             "iterations": self.run.iterations,
+            "stopped_by": self.run.stopped_by,
             "max_lim": self.max_lim,
             "p95_lim": self.p95_lim,
             "converged": self.verdict.converged,
@@ -54,36 +50,27 @@ class Attempt:
         }
 
 
-def attempts(rows: WhitenedRows, settings: Settings, seed: int, device: torch.device) -> list[Attempt]:
+def attempts(solver: Solver, seed: int) -> list[Attempt]:
     """Fit once and, while the last fit is rejected, take up to `settings.refits` steps of refit."""
+    settings = solver.settings
     made: list[Attempt] = []
 
     def attempt(step: str, seed: int, start: Run, iterations: int) -> None:
-        run = iterate(
-            partial(rows.blocks, start.rotation.shape[0]),
-            start,
-            CONTRASTS[settings.contrast],
-            iterations=iterations,
-            tolerance=settings.tolerance,
-            label=f"{step}, {start.rotation.shape[0]} components, seed {seed}",
-        )
-        verdict = judge(run.history["lim_max"][-1], run.history["lim_p95"][-1], settings)
-        made.append(Attempt(step, seed, run, verdict))
+        run = solver.solve(f"seed {seed}, {step}", start, iterations, seed)
+        made.append(Attempt(step, seed, run, judge(run.last("lim_max"), run.last("lim_p95"), settings)))
 
-    def fresh(q: int, seed: int) -> Run:
-        return Run(initial_rotation(q, seed, device))
-
-    q = rows.n_components
-    attempt("first", seed, fresh(q, seed), settings.iterations)
+    q = solver.n_components
+    attempt("first", seed, solver.fresh(q, seed), settings.iterations)
     for step in ("continue", "reseed", "reduce")[: settings.refits]:
         if made[-1].verdict.accepted:
             break
         if step == "continue":
             attempt(step, seed, made[-1].run, settings.refit_iterations)
         elif step == "reseed":
-            attempt(step, seed + 1, fresh(q, seed + 1), settings.iterations)
+            attempt(step, seed + 1, solver.fresh(q, seed + 1), settings.iterations)
         else:
-            attempt(step, seed, fresh(max(1, int(KEPT_WHEN_REDUCED * q)), seed), settings.iterations)
+            reduced = max(1, int(KEPT_WHEN_REDUCED * q))
+            attempt(step, seed, solver.fresh(reduced, seed), settings.iterations)
     return made
 
 

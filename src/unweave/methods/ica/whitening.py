@@ -1,14 +1,14 @@
 """Whitening, and the pass over whitened rows that every iteration makes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from unweave.activations.preprocessing import row_normalised
 from unweave.activations.source import Activations, Statistics
 from unweave.errors import UnweaveError
+from unweave.methods.ica.preparation import Preparation
 from unweave.methods.principal_axes import principal_axes
 
 READ_ROWS = 8192
@@ -17,6 +17,8 @@ CPU_BLOCK_ROWS = 1024
 """Rows of one matrix product on a processor: the block and its temporaries stay in the cache."""
 GPU_BLOCK_ROWS = 32768
 """Rows of one matrix product on a GPU: enough to fill it."""
+SAMPLED_ROWS = 256
+"""Consecutive rows that a subsample takes at once: single rows would be read many times slower."""
 
 
 @dataclass(frozen=True)
@@ -67,36 +69,46 @@ def whitening(statistics: Statistics, n_components: int | None, device: torch.de
 
 
 class WhitenedRows:
-    """The whitened rows z (n, q) in float32, one block at a time.
+    """The whitened rows z (n, q) in float32 or bfloat16, one block at a time.
 
-    They are whitened once and kept on the device if they fit into `memory_gb`; otherwise each pass reads the
-    activations again. Both give the same blocks.
+    They are whitened in float32 once, rounded to `dtype` and kept on the device if they fit into `memory_gb`; otherwise
+    each pass reads the activations again. Both give the same blocks.
     """
 
     def __init__(
-        self, activations: Activations, whitening: Whitening, *, row_norm: bool, memory_gb: float, device: torch.device
+        self,
+        activations: Activations,
+        whitening: Whitening,
+        preparation: Preparation,
+        *,
+        memory_gb: float,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.n = activations.n
         self.n_components = whitening.matrix.shape[0]
+        self.dtype = dtype
         self._activations = activations
-        self._row_norm = row_norm
+        self._preparation = preparation
         self._device = device
         self._mean = whitening.mean.float()
         self._matrix_t = whitening.matrix.float().T
-        self.resident = 4e-9 * self.n * self.n_components <= memory_gb
+        self.resident = 1e-9 * dtype.itemsize * self.n * self.n_components <= memory_gb
         self._kept: Tensor | None = None
 
-    def _read(self) -> Iterator[Tensor]:
-        for block in self._activations.blocks(READ_ROWS):
-            x = block.to(self._device)
-            prepared = row_normalised(x) if self._row_norm else x
-            yield (prepared - self._mean) @ self._matrix_t
+    def _read(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
+        for block in self._activations.slices(ranges):
+            prepared = self._preparation(block.to(self._device))
+            yield ((prepared - self._mean) @ self._matrix_t).to(self.dtype)
+
+    def _ranges(self, size: int) -> list[tuple[int, int]]:
+        return [(start, min(start + size, self.n)) for start in range(0, self.n, size)]
 
     def _keep(self) -> Tensor:
         if self._kept is None:
-            kept = torch.empty(self.n, self.n_components, device=self._device)
+            kept = torch.empty(self.n, self.n_components, dtype=self.dtype, device=self._device)
             start = 0
-            for block in self._read():
+            for block in self._read(self._ranges(READ_ROWS)):
                 kept[start : start + len(block)] = block
                 start += len(block)
             self._kept = kept
@@ -105,6 +117,16 @@ class WhitenedRows:
     def blocks(self, n_components: int | None = None) -> Iterator[Tensor]:
         """Consecutive blocks (b, n_components) of the leading components (all of them if None)."""
         size = CPU_BLOCK_ROWS if self._device.type == "cpu" else GPU_BLOCK_ROWS
-        for rows in [self._keep()] if self.resident else self._read():
+        for rows in [self._keep()] if self.resident else self._read(self._ranges(READ_ROWS)):
             for start in range(0, len(rows), size):
                 yield rows[start : start + size, :n_components]
+
+    def sample(self, n: int, n_components: int, seed: int) -> Tensor:
+        """Rows (about n, n_components) of the leading components: whole blocks drawn by `seed`, in stored order."""
+        ranges = self._ranges(SAMPLED_ROWS)
+        drawn = torch.randperm(len(ranges), generator=torch.Generator().manual_seed(seed))
+        chosen = [ranges[i] for i in sorted(drawn[: -(-n // SAMPLED_ROWS)].tolist())]
+        if self.resident:
+            kept = self._keep()
+            return torch.cat([kept[start:stop, :n_components] for start, stop in chosen])
+        return torch.cat([block[:, :n_components] for block in self._read(chosen)])

@@ -6,14 +6,22 @@ Shapes: n tokens, K groups of r adjacent codes, F = K r, s active groups. Codes 
 import torch
 from torch import Tensor
 
+from unweave.methods.sae.gates import top_of_batch
 from unweave.methods.sparse_kernels import Active
+
+CHUNK_ROWS = 64
+"""Rows that are widened to float32 at once: all of them together would leave the processor's cache."""
 
 
 def group_norms(codes: Tensor, group_size: int) -> Tensor:
     """Norms (n, K), float32, of the groups of codes (n, F) of any float type."""
-    grouped = codes.unflatten(1, (-1, group_size))
-    norms: Tensor = torch.linalg.vector_norm(grouped, dim=2, dtype=torch.promote_types(codes.dtype, torch.float32))
-    return norms
+    dtype = torch.promote_types(codes.dtype, torch.float32)
+    return torch.cat(
+        [
+            torch.linalg.vector_norm(rows.to(dtype).view(len(rows), -1, group_size), dim=2)
+            for rows in codes.split(len(codes) if codes.dtype == dtype else CHUNK_ROWS)
+        ]
+    )
 
 
 def top_s(codes: Tensor, group_size: int, s: int) -> Active:
@@ -28,15 +36,15 @@ def batch_top_s(codes: Tensor, group_size: int, s: int) -> tuple[Active, Tensor]
     BatchTopK (arXiv 2412.06410) on groups.
     """
     norms = group_norms(codes, group_size)
-    largest = norms.flatten().topk(s * len(codes))
-    chosen = torch.zeros(norms.numel(), dtype=torch.bool, device=codes.device)
-    chosen[largest.indices] = True
-    return _of_group_mask(chosen.view_as(norms), group_size), largest.values[-1]
+    chosen = top_of_batch(norms, s * len(codes))
+    smallest = norms.flatten()[chosen.positions].min() if chosen.count else norms.new_zeros(())
+    return _of_group_positions(chosen.positions, codes, group_size), smallest
 
 
 def above_threshold(codes: Tensor, group_size: int, threshold: Tensor) -> Active:
     """Select the groups whose norm is above `threshold` (a scalar): any number of them on a token."""
-    return _of_group_mask(group_norms(codes, group_size) > threshold, group_size)
+    above = (group_norms(codes, group_size) > threshold).flatten().nonzero()[:, 0]
+    return _of_group_positions(above, codes, group_size)
 
 
 def group_firings(active: Active, group_size: int) -> Tensor:
@@ -45,9 +53,7 @@ def group_firings(active: Active, group_size: int) -> Tensor:
     return torch.bincount(groups, minlength=active.n_features // group_size)
 
 
-def _of_group_mask(mask: Tensor, group_size: int) -> Active:
-    starts = torch.zeros(len(mask) + 1, dtype=torch.int32, device=mask.device)
-    starts[1:] = group_size * torch.count_nonzero(mask, dim=1).cumsum(0)
-    members = torch.arange(group_size, device=mask.device)
-    features = mask.nonzero()[:, 1:] * group_size + members
-    return Active(starts, features.flatten().to(torch.int32), mask.shape[1] * group_size)
+def _of_group_positions(positions: Tensor, codes: Tensor, group_size: int) -> Active:
+    """From ascending positions of groups in the flattened (n, K)."""
+    members = torch.arange(group_size, device=codes.device)
+    return Active.of_flat((positions[:, None] * group_size + members).flatten(), *codes.shape)

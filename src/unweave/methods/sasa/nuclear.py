@@ -3,8 +3,8 @@
 Shapes: K groups, block size r, d dimensions. Blocks E, D are (K, r, d): row j of E_k reads the j-th code of group k and
 row j of D_k writes it, so that the map of a group is D_k^T E_k (d, d), of rank r at most.
 
-With Gram matrices E E^T = L_E L_E^T and D D^T = L_D L_D^T and C = L_D^T L_E, the singular values of the map are those of
-C (r, r); with U V^T the polar factor of C, the gradients of their sum are L_D U V^T L_E^{-1} E and
+With Gram matrices E E^T = L_E L_E^T and D D^T = L_D L_D^T and C = L_D^T L_E, the singular values of the map are those
+of C (r, r); with U V^T the polar factor of C, the gradients of their sum are L_D U V^T L_E^{-1} E and
 L_E V U^T L_D^{-1} D. Where D D^T = E E^T these are E and D themselves: weight decay. Everything of size r is float64. A
 ridge of 1e-13 of its trace keeps a singular Gram matrix factorable and moves singular values by 3e-7 of the largest.
 Directions in which a map has no extent get the zero of their subdifferential, or (r = 2) some other element of it.
@@ -13,6 +13,7 @@ Directions in which a map has no extent get the zero of their subdifferential, o
 import torch
 from torch import Tensor
 
+from unweave.activations.store import is_finite
 from unweave.errors import UnweaveError
 
 RIDGE = 1e-13
@@ -82,6 +83,10 @@ def nuclear_and_polar(C: Tensor) -> tuple[Tensor, Tensor]:
     UnweaveError
         if a matrix is not finite.
     """
+    if not is_finite(C):
+        raise UnweaveError(
+            "nuclear norm: the encoder or decoder of a group is not finite: lower learning_rate or penalty_weight"
+        )
     r = C.shape[-1]
     if r == 1:
         return C.abs()[..., 0, 0], C.sign()
@@ -89,15 +94,10 @@ def nuclear_and_polar(C: Tensor) -> tuple[Tensor, Tensor]:
         (a, b), (c, d) = C[..., 0, :].unbind(-1), C[..., 1, :].unbind(-1)
         determinant = a * d - b * c
         value = (C.square().sum((-2, -1)) + 2 * determinant.abs()).sqrt()
-        cofactors = torch.stack([d, -c, -b, a], dim=-1).unflatten(-1, (2, 2))
+        cofactors = torch.stack([d, -c, -b, a], dim=-1).view_as(C)
         sign = determinant.sign()[..., None, None]
         return value, (C + sign * cofactors) / value.clamp_min(torch.finfo(C.dtype).tiny)[..., None, None]
-    try:
-        squares, V = torch.linalg.eigh(C.mT @ C)
-    except torch.linalg.LinAlgError:
-        raise UnweaveError(
-            "nuclear norm: a group's encoder or decoder is not finite: lower learning_rate or penalty_weight"
-        ) from None
+    squares, V = torch.linalg.eigh(C.mT @ C)
     counts = squares > NEGLIGIBLE * squares[..., -1:]
     singular = squares.clamp_min(0).sqrt()
     inverse = torch.where(counts, singular, 1.0).reciprocal() * counts
@@ -119,7 +119,8 @@ def _root(wide: Tensor) -> Tensor:
 
 
 def _coefficients(one: Tensor, polar: Tensor, other: Tensor) -> Tensor:
-    return one @ torch.linalg.solve_triangular(other, polar, upper=False, left=False)
+    solved: Tensor = torch.linalg.solve_triangular(other, polar, upper=False, left=False)
+    return one @ solved
 
 
 def _chunks(blocks: Tensor) -> list[slice]:

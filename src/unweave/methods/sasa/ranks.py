@@ -1,4 +1,4 @@
-"""How many dimensions the groups use, from the spectrum of each: squared singular values, or eigenvalues of a covariance.
+"""How many dimensions groups use, from the spectrum of each: squared singular values or eigenvalues of a covariance.
 
 Shapes: n tokens, K groups of r codes. Spectra are (K, r), not negative, in any order. A spectrum of zeros has rank 0.
 """
@@ -29,19 +29,22 @@ def rank90(spectra: Tensor) -> Tensor:
 
 def stable_rank(spectra: Tensor) -> Tensor:
     """Sum over largest value (K,): ||D||_F^2 / s_1^2."""
-    return spectra.sum(1) / spectra.amax(1).clamp_min(TINY)
+    rank: Tensor = spectra.sum(1) / spectra.amax(1).clamp_min(TINY)
+    return rank
 
 
 def participation_ratio(spectra: Tensor) -> Tensor:
     """Squared sum over sum of squares (K,)."""
     largest = spectra.amax(1, keepdim=True).clamp_min(TINY)
     relative = spectra / largest
-    return relative.sum(1).square() / relative.square().sum(1).clamp_min(TINY)
+    ratio: Tensor = relative.sum(1).square() / relative.square().sum(1).clamp_min(TINY)
+    return ratio
 
 
 def decoder_spectra(decoder: Tensor) -> Tensor:
     """Squared singular values (K, r), float64, of decoder blocks (K, r, d)."""
-    return torch.linalg.eigvalsh(gram(decoder)).clamp_min(0)
+    squares: Tensor = torch.linalg.eigvalsh(gram(decoder))
+    return squares.clamp_min(0)
 
 
 @dataclass
@@ -72,7 +75,7 @@ class CodeCovariance:
         self.products.index_add_(0, groups, active[:, :, None] * active[:, None, :])
 
     def spectra(self) -> tuple[Tensor, Tensor]:
-        """Eigenvalues (k, r) of the covariances of the k groups active on 10 tokens or more, and which (K,) those are."""
+        """Eigenvalues (k, r) of the covariances of the k groups active on 10 tokens or more; which (K,) those are."""
         alive = self.counts >= MIN_TOKENS
         counts = self.counts[alive, None, None]
         means = self.sums[alive][:, :, None] / counts

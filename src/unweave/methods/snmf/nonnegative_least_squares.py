@@ -1,0 +1,86 @@
+"""Non-negative least squares of many right-hand sides against one matrix, to the precision of float64.
+
+Every column of B (k, b) is its own problem: minimise y^T Q y / 2 - b^T y over y >= 0 with one Gram matrix Q (k, k). A
+round is a sweep of exact coordinate descent, which finds out which coefficients are zero, and conjugate gradients on
+those that are not (the scheme of More and Toraldo 1991, for all columns at once by matrix products). A column leaves
+as soon as it meets the optimality conditions, so its solution does not depend on which others it came with.
+"""
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-7
+"""Largest violation of the optimality conditions, relative to the largest |b_j| of the problem."""
+ROUNDS = 100
+"""At most; a handful is enough unless Q is nearly singular, and what is left then is flat."""
+GRADIENT_STEPS = 8
+"""Preconditioned conjugate-gradient steps of one round."""
+PRECONDITIONER_RIDGE = 1e-3
+"""Added to Q, whose diagonal is 1, before it is inverted as a preconditioner: Q is singular for k > d."""
+
+
+def _sweep(gram_kk: Tensor, target_kb: Tensor, y_kb: Tensor) -> None:
+    """One sweep of coordinate descent, in place; Q has unit diagonal."""
+    off = gram_kk.clone().fill_diagonal_(0)
+    for j in range(len(gram_kk)):
+        torch.clamp(torch.addmv(target_kb[j], y_kb.T, off[j], alpha=-1), min=0, out=y_kb[j])
+
+
+def _objective(gram_kk: Tensor, target_kb: Tensor, y_kb: Tensor) -> Tensor:
+    return (y_kb * (0.5 * (gram_kk @ y_kb) - target_kb)).sum(dim=0)
+
+
+def _subspace_step(gram_kk: Tensor, inverse_kk: Tensor, y_kb: Tensor, gradient_kb: Tensor) -> Tensor:
+    """Step towards the minimiser over the coefficients that are positive, all others staying zero."""
+    free = (y_kb > 0).to(y_kb)
+    residual = -gradient_kb * free
+    step = torch.zeros_like(y_kb)
+    direction = preconditioned = free * (inverse_kk @ residual)
+    descent = (residual * preconditioned).sum(dim=0)
+    for _ in range(GRADIENT_STEPS):
+        bent = free * (gram_kk @ direction)
+        curvature = (direction * bent).sum(dim=0)
+        length = torch.where(curvature > 0, descent / curvature, 0)
+        step += length * direction
+        residual = residual - length * bent
+        preconditioned = free * (inverse_kk @ residual)
+        next_descent = (residual * preconditioned).sum(dim=0)
+        direction = preconditioned + torch.where(descent > 0, next_descent / descent, 0) * direction
+        descent = next_descent
+    return step
+
+
+def _moved(gram_kk: Tensor, target_kb: Tensor, y_kb: Tensor, step_kb: Tensor) -> Tensor:
+    """Y + step where that is not negative; else cut at zero, or shortened, whichever lowers the objective more."""
+    cut = (y_kb + step_kb).clamp_min(0)
+    room = torch.where(step_kb < 0, y_kb / -step_kb, torch.inf).amin(dim=0).clamp_max(1)
+    shortened = (y_kb + room * step_kb).clamp_min(0)
+    better = _objective(gram_kk, target_kb, cut) <= _objective(gram_kk, target_kb, shortened)
+    return torch.where(better, cut, shortened)
+
+
+def nonnegative_least_squares(gram_kk: Tensor, target_kb: Tensor) -> Tensor:
+    """Solutions (k, b) in float64 for Q with unit (or, of a zero row, zero) diagonal and B (k, b), both float64.
+
+    Coefficients that are zero are exactly zero. Where Q is singular and a solution is not unique, coordinates of
+    smaller index take as much as they can.
+    """
+    gram_kk = gram_kk.clone()
+    gram_kk.diagonal().copy_(torch.where(gram_kk.diagonal() > 0, 1, gram_kk.diagonal() + 1))  # a zero row: b = y = 0
+    identity = torch.eye(len(gram_kk), dtype=gram_kk.dtype, device=gram_kk.device)
+    inverse_kk = torch.linalg.inv(gram_kk + PRECONDITIONER_RIDGE * identity)
+    solution = torch.zeros_like(target_kb)
+    left = torch.arange(target_kb.shape[1], device=target_kb.device)
+    y = torch.zeros_like(target_kb)
+    for _ in range(ROUNDS):
+        _sweep(gram_kk, target_kb, y)
+        gradient = gram_kk @ y - target_kb
+        violation = torch.where(y > 0, gradient.abs(), (-gradient).clamp_min(0)).amax(dim=0)
+        open_ = violation > TOLERANCE * target_kb.abs().amax(dim=0)
+        solution[:, left[~open_]] = y[:, ~open_]
+        if not open_.any():
+            return solution
+        left, y, target_kb, gradient = left[open_], y[:, open_], target_kb[:, open_], gradient[:, open_]
+        y = _moved(gram_kk, target_kb, y, _subspace_step(gram_kk, inverse_kk, y, gradient))
+    solution[:, left] = y
+    return solution

@@ -1,0 +1,82 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unweave.methods.snmf.features import (
+    kept_neurons,
+    least_squares_on,
+    lower_by_neuron,
+    ridge_solution,
+    sparse_descent,
+    strongest,
+    winner_take_all,
+)
+from unweave.methods.snmf.moments import Moments, error_by_neuron
+
+
+def moments(seed, n=40, d=12, k=5):
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.rand(k, n, generator=generator, dtype=torch.float64)
+    a = torch.randn(d, n, generator=generator, dtype=torch.float64)
+    return y, a, Moments(y @ a.T, y @ y.T)
+
+
+@pytest.mark.parametrize(("p", "d", "s"), [(0.01, 1536, 16), (0.01, 6, 1), (0.05, 3072, 154), (1.0, 7, 7)])
+def test_the_number_of_kept_neurons_is_rounded_up(p, d, s):
+    assert kept_neurons(p, d) == s == max(1, math.ceil(p * d))
+
+
+def test_of_ties_the_paper_keeps_all_and_we_keep_the_first():
+    z = torch.tensor([[1.0, -2, 2, 0, 2]])
+    assert winner_take_all(z, 2).tolist() == [[0, -2, 2, 0, 2]]
+    assert strongest(z, 2).tolist() == [[False, True, True, False, False]]
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=20), st.data())
+def test_exactly_s_entries_are_strongest_and_none_left_out_is_larger(values, data):
+    z = torch.tensor(values, dtype=torch.float64)
+    s = data.draw(st.integers(1, len(values)))
+    kept = strongest(z, s)
+    assert int(kept.sum()) == s
+    assert z[kept].abs().min() >= z[~kept].abs().max() if s < len(values) else True
+
+
+@pytest.mark.parametrize("k", [1, 5, 9])
+def test_each_neuron_is_regressed_on_the_features_that_keep_it(k):
+    y, a, sums = moments(0, k=k)
+    support = torch.rand(k, 12, generator=torch.Generator().manual_seed(1)) < 0.5
+    fitted = least_squares_on(support, sums)
+    for i in range(12):
+        keep = support[:, i]
+        expected = torch.zeros(k, dtype=torch.float64)
+        if keep.any():
+            expected[keep] = torch.linalg.lstsq(y[keep].T, a[i]).solution
+        torch.testing.assert_close(fitted[:, i], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_full_support_gives_the_ridge_solution():
+    _, _, sums = moments(2)
+    everything = torch.ones(5, 12, dtype=torch.bool)
+    torch.testing.assert_close(least_squares_on(everything, sums), ridge_solution(sums))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_a_sweep_over_sparse_features_never_raises_the_error(seed, s):
+    _, _, sums = moments(seed)
+    z = torch.randn(5, 12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    z = z * strongest(z, s)
+    swept = sparse_descent(z, sums, s)
+    assert (swept != 0).sum(dim=1).max() <= s
+    assert error_by_neuron(swept, sums).sum() <= error_by_neuron(z, sums).sum() + 1e-9
+    refitted = lower_by_neuron(least_squares_on(swept != 0, sums), swept, sums)
+    assert error_by_neuron(refitted, sums).sum() <= error_by_neuron(swept, sums).sum()
+
+
+def test_a_feature_without_tokens_loses_its_neurons():
+    _, _, sums = moments(3)
+    sums.gram_kk[2] = sums.gram_kk[:, 2] = sums.products_kd[2] = 0
+    assert not sparse_descent(torch.ones(5, 12, dtype=torch.float64), sums, 3)[2].any()
