@@ -54,7 +54,8 @@ class Checkpoint:
                     log.info("%s: belongs to another fit, starting anew", self._path)
                     return None
                 facts: dict[str, Any] = json.loads(metadata["facts"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # Cloned: products of a matrix that is not aligned as torch allocates may differ in the last bit.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             log.info("%s: damaged, starting anew", self._path)
             return None

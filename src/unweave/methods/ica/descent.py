@@ -66,7 +66,7 @@ class Point:
         signed = signs[:, None] * relative
         size = kappa.abs()
         curvature = ((size[:, None] + size) / 2).clamp_min(SMALLEST_CURVATURE)
-        return cls(at, signs, ((signed - signed.T) / 2).float(), curvature.float())
+        return cls(at, signs, (signed - signed.T) / 2, curvature)
 
     def loss(self, signs: Tensor) -> float:
         """Sum of s_i E G(y_i) for the signs of the point that a step starts from."""
@@ -74,13 +74,13 @@ class Point:
 
 
 def rotated(direction: Tensor, rotation: Tensor) -> Tensor:
-    """Turn U by exp(D) for skew-symmetric D (q, q), in float32.
+    """Turn U by exp(D) for skew-symmetric D (q, q), in float64.
 
-    One Newton-Schulz step keeps rounding from adding up: the result is orthogonal to about 1e-6, however many steps
-    came before.
+    One Newton-Schulz step keeps rounding from adding up, however many steps came before.
     """
-    turned = torch.matrix_exp(direction) @ rotation.float()
-    return (1.5 * turned - 0.5 * turned @ (turned.T @ turned)).double()
+    turned = torch.matrix_exp(direction.double()) @ rotation
+    orthogonal: Tensor = 1.5 * turned - 0.5 * turned @ (turned.T @ turned)
+    return orthogonal
 
 
 class Memory:
