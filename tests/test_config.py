@@ -15,7 +15,9 @@ EMBEDDED = yaml.safe_load((PROJECT / "config/config.yaml").read_text(encoding="u
 
 def test_the_embedded_configuration_is_valid_and_fits_every_method_once_per_layer():
     plan = Plan(EMBEDDED)
-    fits = [len(part["layers"]) * len(part["methods"]) * len(part.get("seeds", [0])) for part in EMBEDDED["dictionaries"]]
+    fits = [
+        len(part["layers"]) * len(part["methods"]) * len(part.get("seeds", [0])) for part in EMBEDDED["dictionaries"]
+    ]
     assert len(plan.fits) == sum(fits)
     assert len(set(plan.scores)) == len(plan.scores)
 
@@ -26,12 +28,16 @@ def test_the_committed_schemas_are_those_of_the_code():
     } == schemas.generated(), "run `make schemas`"
 
 
-@pytest.mark.parametrize("name", ["models", "datasets", "methods", "evaluations", "figures", "config", "ci", "benchmark"])
+@pytest.mark.parametrize(
+    "name", ["models", "datasets", "methods", "evaluations", "figures", "config", "ci", "benchmark"]
+)
 def test_every_yaml_file_passes_its_published_schema(name):
     import jsonschema
 
     schema = json.loads(
-        (config.SCHEMAS / f"{'config' if name in ('ci', 'benchmark') else name}.schema.json").read_text(encoding="utf-8")
+        (config.SCHEMAS / f"{'config' if name in ('ci', 'benchmark') else name}.schema.json").read_text(
+            encoding="utf-8"
+        )
     )
     jsonschema.validate(yaml.safe_load((PROJECT / f"config/{name}.yaml").read_text(encoding="utf-8")), schema)
 

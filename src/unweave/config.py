@@ -126,7 +126,6 @@ class MethodEntry(Strict):
     )
     supervised: bool = Field(default=False, description="learns the labels of its corpus, of the train split only")
     settings: dict[str, Any] = {}
-    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class EvaluationEntry(Strict):
@@ -389,10 +388,11 @@ class Plan:
     def _check_layers(self) -> None:
         for name, harvest in self.config.harvest.items():
             blocks = self.models[name].architecture.blocks
-            for site, layers in harvest.layers_at.items():
+            for at_site, layers in harvest.layers_at.items():
                 for layer in set(layers) - set(harvest.layers):
                     raise UnweaveError(
-                        f"{self.where}: harvest.{name}.layers_at.{site}: layer {layer} is not one of `layers`: add it there"
+                        f"{self.where}: harvest.{name}.layers_at.{at_site}: layer {layer} is not one of `layers`: "
+                        "add it there"
                     )
             for layer in harvest.layers:
                 if layer >= blocks:
@@ -407,8 +407,8 @@ class Plan:
                     f"{self.where}: dictionaries[{i}].site: {plan.site} is not harvested; "
                     f"add it to harvest.{plan.model}.sites"
                 )
-            targets = {self.methods[method].target for method in plan.methods} - {None}
-            for site in (plan.site, *sorted(filter(None, targets))):
+            targets = {target for method in plan.methods if (target := self.methods[method].target)}
+            for site in (plan.site, *sorted(targets)):
                 for layer in plan.layers:
                     if layer not in harvest.layers_of(site):
                         key = "layers_at." + site if site in harvest.layers_at else "layers"

@@ -121,6 +121,6 @@ def training_labels(activations_path: Path, text_folder: Path) -> NDArray[np.int
 
     dataset = load_dataset(text_folder)
     docs = read_tokens(activations_path).docs
-    labels = np.asarray(dataset["label"], dtype=np.int64)[docs]
+    labels: NDArray[np.int64] = np.asarray(dataset["label"], dtype=np.int64)[docs]
     labels[np.asarray(dataset["split"])[docs] != "train"] = -1
     return labels

@@ -19,7 +19,7 @@ def group_norms(codes: Tensor, group_size: int) -> Tensor:
     return torch.cat(
         [
             torch.linalg.vector_norm(rows.to(dtype).view(len(rows), -1, group_size), dim=2)
-            for rows in codes.split(len(codes) if codes.dtype == dtype else CHUNK_ROWS)
+            for rows in torch.split(codes, len(codes) if codes.dtype == dtype else CHUNK_ROWS)
         ]
     )
 
