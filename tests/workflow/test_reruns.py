@@ -50,7 +50,8 @@ def test_editing_a_drawing_function_reruns_only_the_figures_that_call_it(finishe
 
 def test_changing_one_setting_in_a_registry_reruns_only_that_entry(finished):
     finished.edit(
-        "config/methods.yaml", lambda text: text.replace("seed: 0\n\nrandom-rownorm", "seed: 7\n\nrandom-rownorm")
+        "config/methods.yaml",
+        lambda text: text.replace("row_norm: false\n\nrandom-rownorm", "row_norm: true\n\nrandom-rownorm"),
     )
     jobs = finished.dry_run().jobs
     assert {wildcards["method"] for rule, wildcards in jobs if rule in ("fit", "evaluate")} == {"random"}
