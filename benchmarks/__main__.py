@@ -31,7 +31,7 @@ PEERS = ("icalens", "scikit-learn", "python-picard", "dictionary-learning", "sae
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Return what the numbers depend on."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
 
 
 def measure(name: str, threads: int) -> list[dict[str, Any]]:
-    """Records of one module, printed as they come."""
+    """Return the records of one module, printed as they come."""
     torch.set_num_threads(threads)
     records = []
     for goal in importlib.import_module(f"benchmarks.{name}").goals(stored()):

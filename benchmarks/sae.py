@@ -18,7 +18,7 @@ from benchmarks.machine import gemm_rate
 from unweave.activations.batches import Batch
 from unweave.methods.sae.settings import Settings, TopK
 from unweave.methods.sae.variants import TopKObjective
-from unweave.methods.training import _optimiser, _update
+from unweave.methods.training import adam, update
 
 K = 32
 FOREVER = 10**6
@@ -54,11 +54,11 @@ def our_step(start: dict[str, Tensor], x: Tensor, precision: str) -> Callable[[]
     gate = TopK(k=K, aux_scale="residual")
     settings = Settings.model_validate({"gate": gate, "precision": precision, "learning_rate": 3e-4})
     objective = TopKObjective(start, settings, gate)
-    optimiser = _optimiser(objective.parameters, settings)
+    optimiser = adam(objective.parameters, settings)
 
     def step() -> float:
         values = objective.backward(Batch(x, x), 0)
-        _update(objective, optimiser, settings, 0, FOREVER)
+        update(objective, optimiser, settings, 0, FOREVER)
         return float(values["loss"])
 
     return step

@@ -20,7 +20,7 @@ from unweave.activations.source import Activations
 from unweave.methods.sasa.nuclear import decoder_nuclear, product_nuclear
 from unweave.methods.sasa.objective import SubspaceObjective, initial_parameters
 from unweave.methods.sasa.settings import Settings
-from unweave.methods.training import _optimiser, _update
+from unweave.methods.training import adam, update
 
 CPU = torch.device("cpu")
 FOREVER = 10**6
@@ -80,13 +80,13 @@ def our_step(size: Size, x: Tensor, precision: Literal["float32", "bfloat16"]) -
     """One step of ours; it returns the loss."""
     settings = settings_of(size, precision)
     objective = SubspaceObjective(initial_parameters(size.d, settings, 0, CPU), settings)
-    optimiser = _optimiser(objective.parameters, settings)
+    optimiser = adam(objective.parameters, settings)
     done = 0
 
     def step() -> float:
         nonlocal done
         values = objective.backward(Batch(x, x), done)
-        _update(objective, optimiser, settings, done, FOREVER)
+        update(objective, optimiser, settings, done, FOREVER)
         done += 1
         return float(values["loss"])
 

@@ -72,8 +72,8 @@ def test_names_that_could_leave_the_results_folder_are_refused(name):
 
 def test_a_site_that_is_not_harvested_is_named_with_the_mend():
     content = copy.deepcopy(EMBEDDED)
-    content["dictionaries"][0]["site"] = "mlp_out"
-    with pytest.raises(UnweaveError, match=r"mlp_out is not harvested; add it to harvest.smollm2.sites"):
+    content["dictionaries"][0]["site"] = "attn_out"
+    with pytest.raises(UnweaveError, match=r"attn_out is not harvested; add it to harvest.smollm2.sites"):
         Plan(content)
 
 

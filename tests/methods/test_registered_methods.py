@@ -15,12 +15,18 @@ REGISTRY = PROJECT / "config" / "methods.yaml"
 ENTRIES = {name: validated(MethodEntry, entry, name) for name, entry in read_yaml(REGISTRY).items()}
 
 
-QUICK = {"tokens": 60_000, "batch_size": 256, "iterations": 30, "warmup_steps": 10, "fine_tuning_iterations": 10}
+QUICK = {"tokens": 20_000, "batch_size": 256, "iterations": 30, "warmup_steps": 10, "fine_tuning_iterations": 10}
 """What limits the work of a fit, where a method has such a setting: these tests are about the interface."""
+
+
+LATENTS = 64
+"""Of a method whose number of latents follows the dimensions, of which there are only six here."""
 
 
 def quick(settings):
     lowered = {name: min(value, getattr(settings, name)) for name, value in QUICK.items() if hasattr(settings, name)}
+    if hasattr(settings, "expansion"):
+        lowered["n_features"] = LATENTS
     return settings.model_copy(update=lowered)
 
 
@@ -100,8 +106,9 @@ def test_a_linear_dictionary_encodes_affinely_by_its_readers(arm):
 
 
 def test_a_dictionary_that_normalises_rows_ignores_their_scale_and_others_do_not(arm):
-    same = torch.allclose(arm.dictionary.encode(2 * arm.x), arm.codes, atol=1e-4)
-    assert same == (arm.dictionary.traits.normalisation in ("row_norm", "layer_norm"))
+    same = torch.isclose(arm.dictionary.encode(2 * arm.x), arm.codes, atol=1e-4).all(1)
+    # Rounding may carry a few codes across a threshold.
+    assert (same.float().mean() > 0.99) == (arm.dictionary.traits.normalisation in ("row_norm", "layer_norm"))
 
 
 def test_the_scale_of_rows_is_restored_where_they_were_normalised(arm):

@@ -5,6 +5,7 @@ from pydantic import Field
 
 from unweave.activations.source import Activations
 from unweave.config import Strict
+from unweave.errors import UnweaveError
 from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
 from unweave.methods.linear import LinearDictionary
@@ -27,10 +28,17 @@ def fit(
     """All d principal components, in descending order of variance. PCA draws nothing: `seed` has no effect.
 
     Diagnostics: `explained_variance` and `explained_variance_ratio`, one number per component.
+
+    Raises
+    ------
+    UnweaveError
+        if a row is not finite, or all are equal.
     """
     statistics = activations.statistics(row_norm=settings.row_norm)
     variances, axes = principal_axes(statistics, device)
     variances = variances.clamp_min(0)
+    if not variances.any():
+        raise UnweaveError(f"all {statistics.n} rows of activations are equal: there is nothing to decompose")
     dictionary = LinearDictionary.build(
         torch.from_numpy(statistics.mean).to(device), axes, axes, row_norm=settings.row_norm
     )

@@ -1,10 +1,12 @@
 """A random orthonormal basis: what any direction of the space gives, before anything is learned."""
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from unweave.activations.source import Activations
 from unweave.config import Strict
+from unweave.errors import UnweaveError
 from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
 from unweave.methods.linear import LinearDictionary
@@ -34,8 +36,16 @@ def fit(
     device: torch.device,
     checkpoint: Checkpoint = NOTHING_KEPT,  # noqa: ARG001
 ) -> Fit:
-    """Random orthonormal directions, as many as the width, about the mean of the rows."""
+    """Random orthonormal directions, as many as the width, about the mean of the rows.
+
+    Raises
+    ------
+    UnweaveError
+        if a row is not finite.
+    """
     statistics = activations.statistics(row_norm=settings.row_norm)
+    if not np.isfinite(statistics.mean).all():
+        raise UnweaveError("the activations hold NaN or infinite values: harvest them again in a wider store_dtype")
     basis = random_orthonormal(activations.d, seed).to(device)
     mean = torch.from_numpy(statistics.mean).to(device)
     return Fit(LinearDictionary.build(mean, basis, basis, row_norm=settings.row_norm))

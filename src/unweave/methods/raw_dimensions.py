@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from unweave.activations.source import Activations
 from unweave.config import Strict
+from unweave.errors import UnweaveError
 from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Dictionary, Fit, Traits
 
@@ -65,9 +66,16 @@ def fit(
     """All d coordinates. Nothing is drawn and, about zero, nothing is read: `seed` has no effect.
 
     Codes are signed and dense whatever the site: a neuron behind a GELU is rarely exactly 0 and takes both signs.
+
+    Raises
+    ------
+    UnweaveError
+        if the mean is to be read and a row is not finite.
     """
     if settings.center == "mean":
         center = torch.from_numpy(activations.statistics(row_norm=False).mean).to(device, torch.float32)
+        if not center.isfinite().all():
+            raise UnweaveError("the activations hold NaN or infinite values: harvest them again in a wider store_dtype")
     else:
         center = torch.zeros(activations.d, device=device)
     return Fit(RawDimensions({"center": center}, Traits(signed=True, linear=True, firing="dense")))

@@ -94,7 +94,7 @@ def train(
     """
     steps = settings.steps if steps is None else steps
     every = math.ceil(steps / CURVE_POINTS)
-    optimiser = _optimiser(objective.parameters, settings)
+    optimiser = adam(objective.parameters, settings)
     curves: dict[str, list[float]] = {}
     points: list[int] = []
     start = _resume(objective, optimiser, checkpoint, curves, points)
@@ -112,7 +112,7 @@ def train(
                     raise UnweaveError(f"{title}: the loss is {loss} at step {step + 1}: {MEND}")
             if curves:
                 note = f"loss {curves['loss'][-1]:.4g}"
-            _update(objective, optimiser, settings, step, steps)
+            update(objective, optimiser, settings, step, steps)
             advance(settings.batch_size, note)
             if checkpoint.due and step < steps - 1:
                 _keep(objective, optimiser, checkpoint, curves, points, step + 1)
@@ -123,7 +123,8 @@ def train(
     return curves, points
 
 
-def _optimiser(parameters: dict[str, Tensor], settings: TrainingSettings) -> torch.optim.Optimizer:
+def adam(parameters: dict[str, Tensor], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return the Adam of `settings` for `parameters`; weight decay acts on matrices and not on vectors."""
     matrices = [tensor for tensor in parameters.values() if tensor.ndim > 1]
     vectors = [tensor for tensor in parameters.values() if tensor.ndim <= 1]
     groups = [
@@ -136,9 +137,10 @@ def _optimiser(parameters: dict[str, Tensor], settings: TrainingSettings) -> tor
 
 
 @torch.no_grad()
-def _update(
+def update(
     objective: Objective[B], optimiser: torch.optim.Optimizer, settings: TrainingSettings, step: int, steps: int
 ) -> None:
+    """Move the parameters along the gradients of step `step` of `steps`: clipping, learning rate, Adam, constraints."""
     parameters = objective.parameters.values()
     for tensor in parameters:
         assert tensor.grad is not None

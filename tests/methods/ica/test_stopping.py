@@ -45,9 +45,9 @@ def test_with_held_out_rows_their_contrast_decides():
     assert stop.reached({"contrast": flat[:5]}, 5) is None
 
 
-def test_held_out_contrast_is_a_curve_of_its_own(planted, cpu):
-    settings = Settings(algorithm="lbfgs", iterations=100, plateau=1e-2, held_out=0.2, precision="float32", subsample=0)
-    fitted = fit(planted.activations, settings, 0, cpu)
+def test_held_out_contrast_is_a_curve_of_its_own(gaussian, cpu):
+    settings = Settings(algorithm="lbfgs", iterations=100, plateau=0.5, held_out=0.2, precision="float32", subsample=0)
+    fitted = fit(gaussian, settings, 0, cpu)
     assert len(fitted.history["held_out_contrast"]) == len(fitted.history["contrast"])
     assert fitted.diagnostics["stopped_by"] == "plateau"
 

@@ -110,5 +110,5 @@ def test_constant_coordinates_and_massive_rows_leave_a_finite_fit(in_memory, cpu
 def test_rows_that_are_not_finite_are_an_error(in_memory, cpu):
     x = torch.randn(600, 8)
     x[17, 3] = torch.nan
-    with pytest.raises(UnweaveError, match="NaN or infinite activations"):
+    with pytest.raises(UnweaveError, match="rows with NaN or infinity"):
         sasa.fit(in_memory(x), sasa.Settings(**SMALL), 0, cpu)

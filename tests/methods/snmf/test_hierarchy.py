@@ -95,7 +95,7 @@ def test_a_chain_is_the_product_of_its_links():
 @pytest.mark.parametrize("stop", ["level 1", "fine-tuning"])
 def test_an_interrupted_fit_ends_in_the_same_bytes(fitted, sparse_features, cpu, tmp_path, monkeypatch, stop):
     checkpoint = Checkpoint(tmp_path / "state", "id", interval_s=0)
-    step, update = Factorisation.step, training._update
+    step, update = Factorisation.step, training.update
 
     def failing_step(self):
         if stop == "level 1" and self.neurons.n == 12 and self.now.iteration == 3:
@@ -109,7 +109,7 @@ def test_an_interrupted_fit_ends_in_the_same_bytes(fitted, sparse_features, cpu,
 
     with monkeypatch.context() as patch:
         patch.setattr(Factorisation, "step", failing_step)
-        patch.setattr(training, "_update", failing_update)
+        patch.setattr(training, "update", failing_update)
         with pytest.raises(KeyboardInterrupt):
             snmf_hierarchy.fit(sparse_features.activations, SMALL, 0, cpu, checkpoint)
     resumed = snmf_hierarchy.fit(sparse_features.activations, SMALL, 0, cpu, checkpoint)

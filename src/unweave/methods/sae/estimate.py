@@ -13,7 +13,7 @@ from unweave.methods.dictionary import Fit, Traits
 from unweave.methods.sae.dictionary import SparseAutoencoder
 from unweave.methods.sae.initial import initial_weights
 from unweave.methods.sae.objective import SparseAutoencoderObjective
-from unweave.methods.sae.scaling import Scaling, checked_scale, folded
+from unweave.methods.sae.scaling import Scaling, folded, norm_scale
 from unweave.methods.sae.settings import BatchTopK, Gated, JumpReLU, ReLU, Settings, TopK
 from unweave.methods.sae.variants import OBJECTIVES
 from unweave.methods.training import train
@@ -99,8 +99,8 @@ def _check_sizes(settings: Settings, n_features: int) -> None:
 
 
 def _scaling(activations: Activations, targets: Activations | None, settings: Settings) -> Scaling:
-    read = checked_scale(activations)
-    rebuilt = read if targets is None else checked_scale(targets)
+    read = norm_scale(activations)
+    rebuilt = read if targets is None else norm_scale(targets)
     if settings.input_scaling == "expected_average_only_in":
         return Scaling(read, rebuilt)
     return Scaling(layer_norm=settings.input_scaling == "layer_norm")

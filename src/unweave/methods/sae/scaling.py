@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from unweave.activations.batches import Batch
-from unweave.activations.source import Activations
+from unweave.activations.source import Activations, Statistics
 from unweave.errors import UnweaveError
 from unweave.methods.sasa.layer_norm import standardised
 
@@ -32,8 +32,8 @@ class Scaling:
         return Batch(x, batch.target if self.rebuilt == 1 else batch.target * self.rebuilt)
 
 
-def checked_scale(activations: Activations) -> float:
-    """sqrt(d) / mean norm of the rows (sae-lens' `expected_average_only_in`).
+def checked_statistics(activations: Activations) -> Statistics:
+    """Return the moments of the rows.
 
     Raises
     ------
@@ -47,7 +47,12 @@ def checked_scale(activations: Activations) -> float:
     variance, power = float(np.trace(statistics.covariance)), float(statistics.mean @ statistics.mean)
     if variance <= 1e-10 * (variance + power):
         raise UnweaveError(f"{where}all {statistics.n} rows of activations are equal: there is nothing to decompose")
-    return math.sqrt(activations.d) / statistics.mean_norm
+    return statistics
+
+
+def norm_scale(activations: Activations) -> float:
+    """sqrt(d) / mean norm of the rows (sae-lens' `expected_average_only_in`), which `checked_statistics` may refuse."""
+    return math.sqrt(activations.d) / checked_statistics(activations).mean_norm
 
 
 def folded(

@@ -9,7 +9,10 @@ from unweave.activations.source import Activations
 from unweave.errors import UnweaveError
 from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 from unweave.methods.dictionary import Fit
+from unweave.methods.sae.initial import geometric_median
+from unweave.methods.sae.scaling import checked_statistics
 from unweave.methods.sasa.dictionary import SubspaceDictionary
+from unweave.methods.sasa.layer_norm import prepared
 from unweave.methods.sasa.nuclear import map_singular_values
 from unweave.methods.sasa.objective import SubspaceObjective, initial_parameters
 from unweave.methods.sasa.ranks import CodeCovariance, decoder_spectra, summary
@@ -38,13 +41,18 @@ def fit(
     Raises
     ------
     UnweaveError
-        if rows have a single coordinate and layer_norm is on, there are fewer rows than one batch, rows are not finite,
-        or the loss becomes infinite.
+        if rows have a single coordinate and layer_norm is on, there are fewer rows than one batch, rows are not finite
+        or all equal, or the loss becomes infinite.
     """
     if settings.layer_norm and activations.d < 2:
         raise UnweaveError("layer_norm needs activations of 2 dimensions or more: set it to false")
-    objective = SubspaceObjective(initial_parameters(activations.d, settings, seed, device), settings)
+    checked_statistics(activations)
+    parameters = initial_parameters(activations.d, settings, seed, device)
     batches = Batches(activations, settings.batch_size, seed, device, settings.memory_gb)
+    if settings.initial_bias == "geometric_median":
+        first = prepared(next(batches.starting_at(0)).x, layer_norm=settings.layer_norm)
+        parameters["decoder_bias"] = geometric_median(first.x)
+    objective = SubspaceObjective(parameters, settings)
     history, steps = train(objective, batches.starting_at, settings, title="SASA", checkpoint=checkpoint)
     dictionary = objective.dictionary()
     diagnostics = {"penalty_weight": float(objective.state["penalty_weight"])}

@@ -39,6 +39,12 @@ class Settings(TrainingSettings):
         default="decoder",
         description="none; one that is subtracted before encoding and added after decoding; or also one of the codes",
     )
+    initial_bias: Literal["zero", "geometric_median"] = Field(
+        default="zero",
+        description="the decoder's bias at first; in a training of a few hundred steps Adam cannot bring it from zero "
+        "to where activations lie, and all tokens spend their groups on that: then the geometric median of the first "
+        "batch, where sparse autoencoders start",
+    )
     loss_scale: Literal["raw", "normalised"] = Field(
         default="raw", description="whether squared errors are those of the activations or of the standardised ones"
     )
@@ -98,6 +104,8 @@ class Settings(TrainingSettings):
             raise ValueError(f"active_groups is {self.active_groups}, but there are only {self.groups} groups")
         if self.auxiliary_offset and self.auxiliary != "dead_columns":
             raise ValueError("auxiliary_offset is a matter of dead_columns alone")
+        if self.initial_bias != "zero" and self.biases == "none":
+            raise ValueError("initial_bias: biases is none, so that there is no bias to begin with")
         return self
 
     @property

@@ -32,7 +32,8 @@ def diagnostics(fitted: Factorisation) -> dict[str, Any]:
         "iterations": fitted.now.iteration,
         "best_iteration": best.iteration,
         "settled": fitted.settled,
-        "relative_error": best.error / fitted.neurons.squared_norm,
+        # The error is a difference of Gram terms: rounding may carry that of an exact fit below 0.
+        "relative_error": max(0.0, best.error / fitted.neurons.squared_norm),
         "squared_norm": fitted.neurons.squared_norm,
         "neurons_per_feature": fitted.s,
         "neurons_used": int(kept.any(dim=0).sum()),

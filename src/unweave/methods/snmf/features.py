@@ -5,10 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from unweave.errors import UnweaveError
 from unweave.methods.snmf.moments import Moments, error_by_neuron
 
 RELATIVE_RIDGE = 1e-6
 """Of the mean diagonal of Y Y^T."""
+LARGER_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3)
+"""Of the largest diagonal entry of Y Y^T, where that one is not enough against its rounding errors."""
 BATCH_ENTRIES = 4_000_000
 """Entries of the small systems that are solved at once."""
 
@@ -35,9 +38,34 @@ def strongest(features_kd: Tensor, s: int) -> Tensor:
 
 def ridge_solution(moments: Moments) -> Tensor:
     """(Y Y^T + lambda I)^-1 Y A^T by Cholesky, with lambda relative to the mean diagonal."""
-    factor = torch.linalg.cholesky(_ridged(moments.gram_kk))
+    factor = _factored(_ridged(moments.gram_kk), moments.gram_kk)
     solution: Tensor = torch.cholesky_solve(moments.products_kd, factor)
     return solution
+
+
+def _factored(systems: Tensor, gram_kk: Tensor) -> Tensor:
+    """Cholesky factors of parts (..., m, m) of a ridged Y Y^T.
+
+    Where one feature has far larger coefficients than all others, rounding errors of float32 products exceed the ridge
+    and a part can be indefinite; it gets a larger ridge.
+
+    Raises
+    ------
+    UnweaveError
+        if the coefficients are not finite or all zero.
+    """
+    factors: Tensor
+    factors, failed = torch.linalg.cholesky_ex(systems)
+    for ridge in LARGER_RIDGES:
+        if not failed.any():
+            return factors
+        systems = systems.clone()
+        lift = ridge * gram_kk.diagonal().amax()
+        systems.diagonal(dim1=-2, dim2=-1).add_((failed > 0)[..., None] * lift)
+        factors, failed = torch.linalg.cholesky_ex(systems)
+    if failed.any():
+        raise UnweaveError("semi-NMF: the coefficients are not finite or all zero: set initialisation to kmeans")
+    return factors
 
 
 def _ridged(gram_kk: Tensor) -> Tensor:
@@ -65,7 +93,7 @@ def least_squares_on(support_kd: Tensor, moments: Moments) -> Tensor:
             system = gram[chosen[:, :, None], chosen[:, None, :]] * (real[:, :, None] & real[:, None, :])
             system.diagonal(dim1=1, dim2=2).add_(~real)
             right = torch.where(real, moments.products_kd[chosen, i[:, None]], 0)
-            solved = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(system))[:, :, 0]
+            solved = torch.cholesky_solve(right[:, :, None], _factored(system, moments.gram_kk))[:, :, 0]
             # Padding repeats no index of a neuron: `chosen` is a part of a permutation, and its rest stays zero.
             features[chosen, i[:, None]] = torch.where(real, solved, 0)
         below, width = width, 2 * width
