@@ -87,8 +87,10 @@ class Comparison:
         readers = self.dictionary.readers
         if readers is not None:
             best = linear_readers(self.world.bases, self.world.feature_of_row, self.covariance)
-            similarity = self._overlaps(readers.detach().cpu(), best).similarity
-            yield self._mean("mcc_readers", similarity[one_to_one(similarity)].numpy(), higher_is_better=True)
+            for label, directions in (("", readers.detach().cpu()), (CONTROL, random)):
+                similarity = self._overlaps(directions, best).similarity
+                matched = similarity[one_to_one(similarity)].numpy()
+                yield self._mean("mcc_readers", matched, higher_is_better=True, label=label)
         similarity = self._ours.similarity
         yield self._score("uniqueness", uniqueness(similarity), len(similarity), higher_is_better=True)
 
