@@ -23,9 +23,9 @@ class Check:
     @property
     def passed(self) -> bool:
         """Whether the value lies within its bounds."""
-        return (self.lowest is None or self.value >= self.lowest) and (
-            self.highest is None or self.value <= self.highest
-        )
+        above = self.lowest is None or self.value >= self.lowest
+        below = self.highest is None or self.value <= self.highest
+        return bool(above and below)
 
     def record(self) -> dict[str, Any]:
         """Return what truth.json holds of it."""

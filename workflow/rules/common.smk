@@ -79,11 +79,7 @@ def dataset_of(corpus):
 
 def scores_of(evaluation):
     """Score tables of one evaluation for every dictionary that it is run on."""
-    return [
-        SCORES.format(evaluation=name, **fit._asdict())
-        for name, fit in PLAN.scores
-        if name == evaluation
-    ]
+    return [SCORES.format(evaluation=name, **fit._asdict()) for name, fit in PLAN.scores if name == evaluation]
 
 
 def figure_scores(paper, item):
