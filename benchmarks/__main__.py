@@ -8,7 +8,6 @@ activations of config/benchmark.yaml.
 """
 
 import argparse
-import importlib
 import json
 import multiprocessing
 import os
@@ -22,8 +21,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.data import stored
 from benchmarks.machine import gemm_rate
+from benchmarks.measure import measure
 
 MODULES = ("ica", "snmf", "bae", "sae", "sasa", "loader")
 RESULTS = Path(__file__).with_name("results.json")
@@ -48,16 +47,6 @@ def machine() -> dict[str, Any]:
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "versions": {name: version(name) for name in ("torch", "numpy", *PEERS)},
     }
-
-
-def measure(name: str, threads: int) -> list[dict[str, Any]]:
-    """Return the records of one module, printed as they come."""
-    torch.set_num_threads(threads)
-    records = []
-    for goal in importlib.import_module(f"benchmarks.{name}").goals(stored()):
-        records.append(goal.record())
-        Console().print(f"{goal.goal} {goal.name}: {goal.ratio:.2f} (target {goal.target:g})", highlight=False)
-    return records
 
 
 def table(goals: list[dict[str, Any]]) -> Table:

@@ -120,13 +120,15 @@ def recovery(name: str, gate: dict[str, Any]) -> Iterator[Check]:
         seeds=len(SEEDS),
         source=SHARKEY,
     )
+    told = "k" in gate or "target_l0" in gate
     yield Check(
         name=f"{name}: active latents of a held-out row, {L0} planted",
         value=max(counts, key=lambda count: abs(count - L0)),
-        lowest=0.75 * L0,
-        highest=1.25 * L0,
+        lowest=0.75 * L0 if told else None,
+        highest=1.25 * L0 if told else None,
         seeds=len(SEEDS),
         source="ours: within a quarter",
+        note="" if told else "recorded, not judged: the coefficient of the L1 penalty decides",
     )
 
 
