@@ -60,7 +60,6 @@ class Batches:
         self._device = device
         self.resident = 4e-9 * activations.n * sum(source.d for source in self._sources) <= memory_gb
         self._kept: list[Tensor] | None = None
-        self._buffers: list[Tensor] | None = None
 
     def _permutation(self, n: int, *key: int) -> Tensor:
         # A mixed seed: nearby (seed, epoch) pairs must not share a stream.
@@ -70,8 +69,9 @@ class Batches:
     def starting_at(self, step: int) -> Iterator[Batch]:
         """Batches from step `step` (0 is the first) on, without end."""
         epoch, skipped = divmod(step, self.per_epoch)
+        buffers = [] if self.resident else self._empty_pool()
         while True:
-            pieces = self._kept_epoch(epoch, skipped) if self.resident else self._read_epoch(epoch, skipped)
+            pieces = self._kept_epoch(epoch, skipped) if self.resident else self._read_epoch(epoch, skipped, buffers)
             for tensors in pieces:
                 yield Batch(tensors[0], tensors[-1])
             epoch, skipped = epoch + 1, 0
@@ -84,7 +84,7 @@ class Batches:
             chosen = order[index * self.size : (index + 1) * self.size]
             yield [rows[chosen] for rows in self._kept]
 
-    def _read_epoch(self, epoch: int, skipped: int) -> Iterator[list[Tensor]]:
+    def _read_epoch(self, epoch: int, skipped: int, buffers: list[Tensor]) -> Iterator[list[Tensor]]:
         n = self._sources[0].n
         starts = (CHUNK_ROWS * self._permutation(-(-n // CHUNK_ROWS), epoch)).tolist()
         pools = [
@@ -100,7 +100,7 @@ class Batches:
                 continue
             order = self._permutation(rows, epoch, number)[to_skip:]
             to_skip = 0
-            pool = self._pool(ranges)
+            pool = self._pool(ranges, buffers)
             # The first batch begins with what the last pool left over.
             taken = -len(waiting[0]) if waiting else 0
             while left and taken + self.size <= len(order):
@@ -114,13 +114,14 @@ class Batches:
             rest = [part[order[max(taken, 0) :]] for part in pool]
             waiting = rest if taken >= 0 else [torch.cat(pair) for pair in zip(waiting, rest, strict=True)]
 
-    def _pool(self, ranges: list[tuple[int, int]]) -> list[Tensor]:
+    def _empty_pool(self) -> list[Tensor]:
+        rows = min(POOL_CHUNKS * CHUNK_ROWS, self._sources[0].n)
+        return [torch.empty(rows, source.d) for source in self._sources]
+
+    def _pool(self, ranges: list[tuple[int, int]], buffers: list[Tensor]) -> list[Tensor]:
         """Rows of `ranges` of each source, in memory that the next pool is read into as well."""
-        if self._buffers is None:
-            rows = min(POOL_CHUNKS * CHUNK_ROWS, self._sources[0].n)
-            self._buffers = [torch.empty(rows, source.d) for source in self._sources]
         filled = []
-        for buffer, source in zip(self._buffers, self._sources, strict=True):
+        for buffer, source in zip(buffers, self._sources, strict=True):
             end = 0
             for block in source.slices(ranges):
                 buffer[end : end + len(block)] = block
