@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS ?= .venv-peers
+GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures report test lint format schemas readme lock benchmark truth clean
+.PHONY: help figures report test lint format schemas readme lock benchmark golden truth clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,14 @@ benchmark: $(PEERS)/.ready ## time and memory beside published implementations: 
 		results/activations/smollm2/benchmark/resid.h5
 	PYTHONPATH=src:. $(PEERS)/bin/python -m benchmarks
 
+$(GOLDEN)/.ready: $(VENV)/.ready envs/requirements-golden.txt
+	@echo "installing sae-bench and sae-probes into $(GOLDEN)"
+	@$(PYTHON) -m venv --clear $(GOLDEN)
+	@$(GOLDEN)/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --requirement envs/torch.txt
+	@$(GOLDEN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement envs/requirements-golden.txt
+	@touch $@
+
 truth: $(VENV)/.ready ## what was planted, and is it found: benchmarks/truth/truth.json
 	PYTHONPATH=src:. $(BIN)/python -m benchmarks.truth
 
@@ -75,4 +84,4 @@ lock: ## rewrite the locks in envs from pyproject.toml (needs uv)
 	sh envs/lock.sh
 
 clean: ## delete results and environment, keep figures
-	rm -rf results logs $(VENV) $(PEERS) .snakemake
+	rm -rf results logs $(VENV) $(PEERS) $(GOLDEN) .snakemake

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the hashed locks from pyproject.toml, the one source of versions, and that of the benchmarks' peers from peers.in. Needs uv (https://docs.astral.sh/uv).
+# Writes the hashed locks from pyproject.toml, the one source of versions, those of the benchmarks' peers and of the reference evaluations from peers.in and golden.in. Needs uv (https://docs.astral.sh/uv).
 # torch and the CUDA libraries that its PyPI wheel names stay out: envs/torch.txt says why.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,6 +21,8 @@ compile envs/requirements.txt pyproject.toml --extra build
 compile envs/requirements-dev.txt pyproject.toml --extra build --extra dev --constraint envs/requirements.txt
 # torchvision's PyPI wheel needs a CUDA build of torch and fails to import beside a CPU one; no peer that we call uses it.
 compile envs/requirements-peers.txt envs/peers.in --no-emit-package torchvision
+compile envs/requirements-golden.txt envs/golden.in --override envs/golden-overrides.txt --constraint envs/requirements.txt \
+    --no-emit-package torchvision --no-emit-package nvidia-nccl-cu12
 
 # The same versions for conda, in one file that Snakemake can copy: `--sdm conda` and `conda env create` both use it.
 {

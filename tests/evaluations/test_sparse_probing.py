@@ -1,15 +1,11 @@
-from collections import Counter
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from unweave.errors import UnweaveError
 from unweave.evaluations.pooling import pool
-from unweave.evaluations.sparse_probing import Settings, evaluate, one_vs_rest
+from unweave.evaluations.sparse_probing import Settings, evaluate
 from unweave.methods.dictionary import Traits
 from unweave.methods.linear import LinearDictionary
 
@@ -154,16 +150,3 @@ def test_unlabelled_texts_are_left_out(labelled, make_data):
 def test_corpora_that_cannot_be_probed_are_refused(labelled, make_data, changes):
     with pytest.raises(UnweaveError, match=r"^c: needs labelled texts of the same two or more classes"):
         evaluate(axes(), make_data({"c": labelled(**changes)}), Settings(), 0)
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 99))
-def test_one_vs_rest_is_balanced_without_repeats_and_even_over_the_others(others, seed):
-    labels = np.array([0, 1, *others])
-    indices, y = one_vs_rest(labels, 0, np.random.default_rng(seed))
-    assert (labels[indices] == 0).tolist() == (y == 1).tolist()
-    assert y.sum() * 2 == len(y) > 0
-    assert len(set(indices.tolist())) == len(indices)
-    sizes = Counter(labels[labels != 0].tolist())
-    used = Counter(labels[indices][y == 0].tolist())
-    most = -(-(labels == 0).sum() // len(sizes))
-    assert all(used[label] <= min(most, sizes[label]) for label in sizes)

@@ -139,3 +139,14 @@ def test_rows_are_encoded_one_by_one(arm):
 
 def test_curves_and_facts_can_be_written_as_json(arm):
     json.dumps([arm.fit.diagnostics, arm.fit.history], allow_nan=False)
+
+
+def test_the_scale_of_a_row_is_what_decoding_multiplies_a_code_by(arm):
+    x = arm.x[:20]
+    scales = arm.dictionary.row_scales(x)
+    if scales is None:
+        pytest.skip("decoding does not add up over codes")
+    codes = arm.codes[:20].clone()
+    codes[:, 0] += 1
+    added = arm.dictionary.decode(codes, like=x) - arm.dictionary.decode(arm.codes[:20], like=x)
+    torch.testing.assert_close(added, scales * arm.dictionary.atoms[0], atol=1e-4, rtol=1e-4)

@@ -4,21 +4,24 @@ A text is the mean of its rows' features; signed codes are split into their two 
 against the rest and balanced, features are ranked by |mean of the positives - mean of the negatives| on the training
 texts, and a logistic regression (L2, C = 1) on the k first is scored by accuracy on the test texts.
 
-One difference from SAEBench: the negatives of a class are drawn once, by the seed and the class, and serve every k, arm
-and dictionary. There they are drawn anew for each, so that the list of k changes the results.
+Two differences from SAEBench 0.6.0, which `saebench_compat` undoes: the negatives of a class are drawn once, by the
+seed and the class, and serve every k, arm and dictionary, where it draws them anew for each, so that the list of k
+changes the results; and it does not split signs, so that a code that a class makes stronger in both directions tells
+nothing.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
 from unweave.config import Strict
+from unweave.evaluations.balanced_samples import Draws
 from unweave.evaluations.evaluation import EvaluationData
 from unweave.evaluations.intervals import percentile_interval, resampling_weights
 from unweave.evaluations.pooling import LabelledTexts, pool
@@ -38,6 +41,7 @@ class Settings(Strict):
     control_draws: Annotated[int, Field(ge=2)] = Field(
         default=5, description="seeded draws of random features, and of shuffled labels, that are averaged"
     )
+    saebench_compat: bool = Field(default=False, description="draw and probe as SAEBench 0.6.0 does, without controls")
 
 
 @dataclass(frozen=True)
@@ -48,19 +52,6 @@ class Task:
     train_y: Integers
     test: Integers
     test_y: Integers
-
-
-def one_vs_rest(labels: Integers, target: int, rng: np.random.Generator) -> tuple[Integers, Integers]:
-    """Draw as many texts evenly from the other classes as `target` has: indices of both, and targets 1 and 0."""
-    positives = rng.permutation(np.flatnonzero(labels == target))
-    others = np.setdiff1d(labels, [target])
-    each = math.ceil(len(positives) / len(others))
-    negatives = rng.permutation(
-        np.concatenate([rng.permutation(np.flatnonzero(labels == other))[:each] for other in others])
-    )
-    size = min(len(positives), len(negatives))
-    indices = np.concatenate([positives[:size], negatives[:size]])
-    return indices, np.repeat([1, 0], size)
 
 
 def ranking(features: Floats, y: Integers) -> Integers:
@@ -129,10 +120,11 @@ def probe_corpus(
     Controls are resampled over their draws too: a few shuffles of well-separated classes lie far apart.
     """
     weights = resampling_weights(len(test.labels), [seed, *name.encode()], strata=test.labels)
+    samples = Draws.fixed(seed)
     by_class: dict[tuple[str, int], dict[str, Accuracy]] = {}
     for target in np.unique(train.labels).tolist():
         rng = np.random.default_rng([seed, target])
-        task = Task(*one_vs_rest(train.labels, target, rng), *one_vs_rest(test.labels, target, rng))
+        task = Task(*samples.train(train.labels, target), *samples.test(test.labels, target))
         texts = weights[:, task.test]
         draws = resampling_weights(settings.control_draws, [seed, target, *name.encode()]) / settings.control_draws
         for label, k, right in probe_task(task, train, test, settings, rng):
@@ -151,12 +143,42 @@ def probe_corpus(
     return curves
 
 
+def probe_saebench(
+    train: LabelledTexts, test: LabelledTexts, label_names: Sequence[str], settings: Settings, seed: int
+) -> Curves:
+    """Accuracies as SAEBench 0.6.0 prints them: one after the other from one stream of random numbers, in float32."""
+    curves: Curves = {}
+    samples = Draws.saebench()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for k in settings.k:
+            for target in np.unique(train.labels).tolist():
+                (chosen, y), (chosen_test, y_test) = (
+                    samples.train(train.labels, target),
+                    samples.test(test.labels, target),
+                )
+                x, x_test = (t.features[c].astype(np.float32) for t, c in ((train, chosen), (test, chosen_test)))
+                columns = np.sort(ranking(x, y)[:k])
+                right = correct(x[:, columns], y, x_test[:, columns], y_test)
+                weights = resampling_weights(len(right), [seed, target])
+                curves["class_accuracy", label_names[target], k] = Accuracy(
+                    float(right.mean()), weights @ right / len(right), len(right)
+                )
+            classes = [accuracy for (_, _, other), accuracy in curves.items() if other == k]
+            curves["accuracy", "", k] = mean_accuracy(classes, len(test.labels))
+    return curves
+
+
 def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, seed: int) -> list[Score]:
     """Accuracy against k, for every corpus and for their unweighted mean (`all`)."""
     tables: dict[str, Curves] = {}
     for name, corpus in data.corpora.items():
-        parts = pool(name, corpus, dictionary, data.device)
-        tables[name] = probe_corpus(name, parts["train"], parts["test"], corpus.label_names, settings, seed)
+        compat = settings.saebench_compat
+        parts = pool(name, corpus, dictionary, data.device, split_signed=not compat)
+        if compat:
+            tables[name] = probe_saebench(parts["train"], parts["test"], corpus.label_names, settings, seed)
+        else:
+            tables[name] = probe_corpus(name, parts["train"], parts["test"], corpus.label_names, settings, seed)
     shared = [key for key in next(iter(tables.values())) if key[0] != "class_accuracy"]
     tables["all"] = {
         key: mean_accuracy(

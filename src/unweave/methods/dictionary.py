@@ -107,6 +107,10 @@ class Dictionary(ABC):
         size = self.traits.group_size
         return codes.abs() if size == 1 else codes.reshape(len(codes), -1, size).norm(dim=2)
 
+    def row_scales(self, x: Tensor) -> Tensor | None:
+        """Factor (n, 1) of codes @ atoms in `decode(codes, like=x)`; None where decoding does not add up over codes."""
+        return torch.ones_like(x[:, :1]) if self.traits.normalisation in ("none", "row_mean") else None
+
     def to(self, device: torch.device | str) -> Self:
         """Copy the dictionary to another device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}

@@ -36,3 +36,9 @@ class PublicSAE(SparseAutoencoder):
                 case "row_mean":
                     x = x + like.mean(dim=1, keepdim=True)
         return x
+
+    @override
+    def row_scales(self, x: Tensor) -> Tensor | None:
+        if self.traits.normalisation == "row_norm":
+            return x.norm(dim=1, keepdim=True).clamp_min(NORM_FLOOR)
+        return super().row_scales(x)

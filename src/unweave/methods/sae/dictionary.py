@@ -55,6 +55,12 @@ class SparseAutoencoder(Dictionary):
         return x
 
     @override
+    def row_scales(self, x: Tensor) -> Tensor | None:
+        if self.traits.normalisation == "layer_norm":
+            return standardised(x).scale
+        return super().row_scales(x)
+
+    @override
     def strengths(self, codes: Tensor) -> Tensor:
         """|code|, or (code - mean) / (std + 1e-6) of each latent over the fitted rows."""
         if "strength_mean" not in self.tensors:

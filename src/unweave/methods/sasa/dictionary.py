@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from unweave.methods.dictionary import Dictionary, Traits
 from unweave.methods.sasa.gates import above_threshold, top_s
-from unweave.methods.sasa.layer_norm import prepared
+from unweave.methods.sasa.layer_norm import prepared, standardised
 
 
 class SubspaceDictionary(Dictionary):
@@ -56,3 +56,9 @@ class SubspaceDictionary(Dictionary):
         if like is None or self.traits.normalisation != "layer_norm":
             return y
         return prepared(like, layer_norm=True).restored(y)
+
+    @override
+    def row_scales(self, x: Tensor) -> Tensor | None:
+        if self.traits.normalisation == "layer_norm":
+            return standardised(x).scale
+        return super().row_scales(x)

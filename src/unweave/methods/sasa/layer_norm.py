@@ -12,9 +12,9 @@ class Rows(NamedTuple):
 
     x: Tensor
     """(n, d) what is encoded."""
-    mean: Tensor | float
+    mean: Tensor
     """(n, 1) that was subtracted."""
-    scale: Tensor | float
+    scale: Tensor
     """(n, 1) standard deviation that was divided by."""
 
     def restored(self, y: Tensor) -> Tensor:
@@ -36,4 +36,4 @@ def standardised(x: Tensor) -> Rows:
 
 def prepared(x: Tensor, *, layer_norm: bool) -> Rows:
     """Rows x (n, d) standardised, or as they are."""
-    return standardised(x) if layer_norm else Rows(x, 0.0, 1.0)
+    return standardised(x) if layer_norm else Rows(x, x.new_zeros(1, 1), x.new_ones(1, 1))

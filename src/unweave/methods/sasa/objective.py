@@ -86,7 +86,7 @@ class SubspaceObjective(Objective[Batch]):
         y = weighted_sums(active, values, D)
         if bias is not None:
             y += bias
-        goal = rows if settings.loss_scale == "raw" else Rows(rows.x, 0.0, 1.0)
+        goal = rows if settings.loss_scale == "raw" else prepared(rows.x, layer_norm=False)
         target = batch.x if settings.loss_scale == "raw" else rows.x
         residual = target - goal.restored(y)
         reconstruction = residual.square().sum(dtype=torch.float64) / len(residual)
