@@ -20,7 +20,7 @@ Permutation = Callable[[int], Integers]
 
 
 def one_vs_rest(labels: Integers, target: int, permutation: Permutation) -> tuple[Integers, Integers]:
-    """Indices of the class `target` and of as many texts drawn evenly from the other classes, and targets 1 and 0.
+    """Draw indices of the class `target` and evenly of as many other texts, and their targets 1 and 0.
 
     All positives are taken, or as many of them as there are negatives; the order is drawn too.
     """

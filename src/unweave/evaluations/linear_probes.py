@@ -59,10 +59,10 @@ def train_probe_saebench(x: Floats, y: Integers, x_test: Floats, y_test: Integer
         optimiser = torch.optim.AdamW(layer.parameters(), lr=LEARNING_RATE)
         best, best_accuracy = layer.state_dict(), 0.0
         for _ in range(EPOCHS):
-            for batch in torch.randperm(len(rows)).split(BATCH_TEXTS):
+            for batch in torch.split(torch.randperm(len(rows)), BATCH_TEXTS):
                 loss = binary_cross_entropy_with_logits(layer(rows[batch]).squeeze(-1), targets[batch])
                 optimiser.zero_grad()
-                (loss + L1_PENALTY * layer.weight.abs().sum()).backward()
+                torch.autograd.backward(loss + L1_PENALTY * layer.weight.abs().sum())
                 optimiser.step()
             accuracy = _accuracy(layer, rows_test, y_test)
             if accuracy > best_accuracy:

@@ -1,7 +1,7 @@
 """What linear probes of pooled activations see after features were ablated (SAEBench's TPP and SCR).
 
 Ablating the features S of a token replaces x by x - s(x) sum_{j in S} z_j a_j where decoding adds up over codes: codes
-z, atoms a and the scale s(x) that decoding gives the row back. Pooling and probing are linear too, so the logit of probe
+z, atoms a and the scale s(x) that decoding gives the row back. Pooling and probing are linear too: the logit of probe
 w on a pooled text falls by sum_{j in S} zbar_j <w, a_j> with zbar the mean of s z over the tokens: pooled codes are
 enough, and no token is decoded. Where decoding does not add up (rows that are renormalised after decoding), every token
 is decoded once per ablation.
@@ -39,13 +39,13 @@ def mean_difference(codes: Floats, indices: Integers, y: Integers) -> Floats:
 
 
 def strongest(effect: Floats, n: int) -> Integers:
-    """Features of positive effect (F,), largest first, at most n."""
+    """Take the features of positive effect (F,), largest first, at most n."""
     order = np.argsort(-effect, kind="stable")[:n]
     return order[effect[order] > 0]
 
 
 def strongest_saebench(effect: Floats, n: int) -> Integers:
-    """The n features of largest effect, or as many as have one; those without outrank negative ones (SAEBench 0.6.0)."""
+    """Take the n of largest effect, or as many as have one; those without outrank negative ones (SAEBench 0.6.0)."""
     tensor = torch.from_numpy(effect).float()
     chosen: Integers = tensor.topk(min(n, int((tensor != 0).sum()))).indices.numpy()
     return chosen
@@ -95,13 +95,13 @@ class AblatableTexts:
 
     @cached_property
     def atoms(self) -> Floats:
-        """(columns, d')"""
+        """Writing direction (columns, d') of each column."""
         atoms: Floats = self.dictionary.atoms.double().cpu().numpy()
         return np.concatenate([atoms, -atoms]) if self.split else atoms
 
     @cached_property
     def groups(self) -> Integers:
-        """(features, columns of each): single columns, or all columns of a group, of both signs."""
+        """Columns (features, columns of each) of every feature: one, or those of a group, of both signs."""
         size = self.dictionary.traits.group_size
         columns = np.arange(len(self.atoms))
         if size == 1:

@@ -157,7 +157,10 @@ def probe_saebench(
                     samples.train(train.labels, target),
                     samples.test(test.labels, target),
                 )
-                x, x_test = (t.features[c].astype(np.float32) for t, c in ((train, chosen), (test, chosen_test)))
+                x, x_test = (
+                    t.features[c].astype(np.float32).astype(np.float64)
+                    for t, c in ((train, chosen), (test, chosen_test))
+                )
                 columns = np.sort(ranking(x, y)[:k])
                 right = correct(x[:, columns], y, x_test[:, columns], y_test)
                 weights = resampling_weights(len(right), [seed, target])

@@ -150,7 +150,7 @@ def tpp(
 def random_features(
     texts: AblatableTexts, settings: Settings, probes: Probes, accuracies: Accuracies, clean: list[Floats], seed: int
 ) -> Results:
-    """The control: as many features (or groups) that fire in the training texts, drawn for each class."""
+    """Ablate as many features (or groups), drawn for each class from those that fire in the training texts."""
     rng = np.random.default_rng(seed)
     units = texts.groups
     firing = units[(texts.train.features != 0).any(axis=0)[units].any(axis=1)]

@@ -40,5 +40,6 @@ class PublicSAE(SparseAutoencoder):
     @override
     def row_scales(self, x: Tensor) -> Tensor | None:
         if self.traits.normalisation == "row_norm":
-            return x.norm(dim=1, keepdim=True).clamp_min(NORM_FLOOR)
+            norms: Tensor = x.norm(dim=1, keepdim=True)
+            return norms.clamp_min(NORM_FLOOR)
         return super().row_scales(x)
