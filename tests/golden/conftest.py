@@ -1,0 +1,128 @@
+"""Our evaluations beside the reference implementations, on the same inputs in one process: `make golden`.
+
+Collected only where the references are installed, which is their own environment (envs/golden.in).
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+collect_ignore_glob = [] if find_spec("sae_bench") else ["test_*.py"]
+
+import numpy as np
+import pytest
+import torch
+
+from unweave.activations.memory import InMemoryActivations
+from unweave.activations.store import StoredTokens
+from unweave.evaluations.evaluation import EvaluationData
+from unweave.methods.dictionary import Dictionary, Traits
+from unweave.methods.linear import LinearDictionary
+from unweave.methods.sae.dictionary import SparseAutoencoder
+from unweave.methods.sasa.dictionary import SubspaceDictionary
+
+D, F, CONTEXT = 16, 48, 12
+CLASSES = ("0", "1", "2", "6", "9")
+"""What SAEBench calls the classes of the one data set of five that it takes from a file."""
+DATASET = "LabHC/bias_in_bios_class_set1"
+
+
+def dictionaries() -> dict[str, Dictionary]:
+    """One of each kind, whose encoding has an offset, so that padding has codes."""
+    generator = torch.Generator().manual_seed(0)
+
+    def unit(rows: int) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.randn(rows, D, generator=generator))
+
+    atoms, readers = unit(F), unit(F)
+    autoencoder = {"W_enc": readers, "center": torch.zeros(D), "b_enc": torch.full((F,), 0.3)}
+    autoencoder |= {"W_dec": atoms, "b_dec": torch.zeros(D)}
+    subspaces = {"encoder": readers, "decoder": atoms, "encoder_bias": torch.full((F,), 0.2)}
+    subspaces |= {"decoder_bias": torch.full((D,), 0.1)}
+    unsigned = Traits(signed=False, linear=False)
+    return {
+        "linear": LinearDictionary.build(torch.full((D,), 0.2), readers, atoms),
+        "relu": SparseAutoencoder(autoencoder, unsigned, {"gate": "relu"}),
+        "topk": SparseAutoencoder(autoencoder, unsigned, {"gate": "topk", "k": 6}),
+        "groups": SubspaceDictionary.build(subspaces, group_size=4, active_groups=3, layer_norm=False),
+    }
+
+
+@pytest.fixture(params=["linear", "relu", "topk", "groups"])
+def dictionary(request):
+    return dictionaries()[request.param]
+
+
+@dataclass
+class Corpus:
+    activations: InMemoryActivations
+    tokens: StoredTokens
+    labels: np.ndarray
+    splits: np.ndarray
+    label_names: list[str]
+    texts: list[str]
+
+
+@pytest.fixture(scope="session")
+def labelled():
+    """Texts of five classes of unequal length: padded per class as SAEBench holds them, and as a corpus of ours."""
+    generator = torch.Generator().manual_seed(1)
+    padded: dict[str, dict[str, torch.Tensor]] = {"train": {}, "test": {}}
+    rows, docs, positions, labels, splits = [], [], [], [], []
+    directions = torch.randn(len(CLASSES), D, generator=generator)
+    for split, per_class in (("train", 60), ("test", 40)):
+        for label, title in enumerate(CLASSES):
+            texts = torch.zeros(per_class, CONTEXT, D)
+            for text in texts:
+                length = int(torch.randint(4, CONTEXT + 1, (1,), generator=generator))
+                text[:length] = torch.randn(length, D, generator=generator) + 0.35 * directions[label]
+                rows.append(text[:length])
+                docs += [len(labels)] * length
+                positions += range(length)
+                labels.append(label)
+                splits.append(split)
+            padded[split][title] = texts
+    tokens = StoredTokens(np.zeros(len(docs), dtype=np.int64), np.array(docs), np.array(positions))
+    corpus = Corpus(
+        InMemoryActivations(torch.cat(rows)), tokens, np.array(labels), np.array(splits), list(CLASSES), [""] * len(labels)
+    )
+    return SimpleNamespace(padded=padded, corpus=corpus, dataset=DATASET, context=CONTEXT)
+
+
+@pytest.fixture(scope="session")
+def make_data():
+    def make(corpus, model_folder=None):
+        return EvaluationData("resid", 1, torch.device("cpu"), model_folder, {"c": corpus})
+
+    return make
+
+
+@pytest.fixture
+def reference_sae():
+    """Wrap a dictionary of ours as SAEBench wants it."""
+    from sae_bench.custom_saes.base_sae import BaseSAE
+
+    class Wrapped(BaseSAE):
+        def __init__(self, dictionary: Dictionary, hook_name: str | None = None) -> None:
+            size, d = dictionary.atoms.shape
+            super().__init__(d, size, "model", 1, torch.device("cpu"), torch.float32, hook_name)
+            self.dictionary = dictionary
+            self.W_dec.data = dictionary.atoms
+            for name in ("W_enc", "readers", "encoder"):
+                if name in dictionary.tensors:
+                    self.W_enc.data = dictionary.tensors[name].T.contiguous()
+            for name in ("b_enc", "encoder_bias"):
+                if name in dictionary.tensors:
+                    self.b_enc.data = dictionary.tensors[name]
+
+        def encode(self, x):
+            return self.dictionary.encode(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+        def decode(self, feature_acts):
+            flat = self.dictionary.decode(feature_acts.reshape(-1, feature_acts.shape[-1]))
+            return flat.reshape(*feature_acts.shape[:-1], -1)
+
+        def forward(self, x):
+            return self.decode(self.encode(x))
+
+    return Wrapped
