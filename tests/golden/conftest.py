@@ -84,7 +84,12 @@ def labelled():
             padded[split][title] = texts
     tokens = StoredTokens(np.zeros(len(docs), dtype=np.int64), np.array(docs), np.array(positions))
     corpus = Corpus(
-        InMemoryActivations(torch.cat(rows)), tokens, np.array(labels), np.array(splits), list(CLASSES), [""] * len(labels)
+        InMemoryActivations(torch.cat(rows)),
+        tokens,
+        np.array(labels),
+        np.array(splits),
+        list(CLASSES),
+        [""] * len(labels),
     )
     return SimpleNamespace(padded=padded, corpus=corpus, dataset=DATASET, context=CONTEXT)
 
@@ -126,3 +131,40 @@ def reference_sae():
             return self.decode(self.encode(x))
 
     return Wrapped
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A three-block Llama that has learned its few texts, with a tokenizer of words, in a folder and in memory."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = "the a bank river boat loan paid drifted money small muddy she he".split()
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["<unk>", *words])}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(words) + 1,
+        hidden_size=D,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    model = LlamaForCausalLM(config)
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, size=9)) for _ in range(5)]
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    ids = torch.tensor([tokenizer(text)["input_ids"] for text in texts])
+    for _ in range(40):
+        optimiser.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimiser.step()
+    model.eval()
+    folder = tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "manifest.json").write_text('{"name": "tiny", "revision": "r0"}')
+    return SimpleNamespace(folder=folder, model=model, tokenizer=tokenizer, texts=texts)

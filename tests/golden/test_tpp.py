@@ -9,12 +9,20 @@ from unweave.evaluations.tpp import Settings, evaluate
 N = [2, 5, 10, 20]
 
 
-def test_every_number_is_that_of_saebench_from_the_training_of_probes_on(dictionary, labelled, make_data, reference_sae):
+def test_every_number_is_that_of_saebench_from_the_training_of_probes_on(
+    dictionary, labelled, make_data, reference_sae
+):
     sae, (train, test) = reference_sae(dictionary), labelled.padded.values()
     pooled_train, pooled_test = (activation_collection.create_meaned_model_activations(t) for t in (train, test))
     torch.manual_seed(42)
     probes, _ = probe_training.train_probe_on_activations(
-        pooled_train, pooled_test, use_sklearn=False, batch_size=16, epochs=20, lr=1e-3, l1_penalty=1e-3,
+        pooled_train,
+        pooled_test,
+        use_sklearn=False,
+        batch_size=16,
+        epochs=20,
+        lr=1e-3,
+        l1_penalty=1e-3,
         early_stopping_patience=20,
     )
     classes = labelled.corpus.label_names
@@ -24,11 +32,19 @@ def test_every_number_is_that_of_saebench_from_the_training_of_probes_on(diction
         ablated = reference.perform_feature_ablations(probes, sae, 125, test, effects, N, classes, 500, False)
     means, of_classes = reference.create_tpp_plotting_dict(ablated, clean)
 
-    scores = evaluate(dictionary, make_data(labelled.corpus), Settings(n=N, saebench_compat=True, context=labelled.context), 42)
+    scores = evaluate(
+        dictionary, make_data(labelled.corpus), Settings(n=N, saebench_compat=True, context=labelled.context), 42
+    )
     ours = {(s.metric, s.label, s.x): s.value for s in scores}
     assert {t: ours["class_probe_accuracy", t, None] for t in classes} == pytest.approx(clean, abs=1e-6)
     for n in N:
-        for metric, name in (("tpp", "total_metric"), ("tpp_intended", "intended_diff_only"), ("tpp_unintended", "unintended_diff_only")):
+        for metric, name in (
+            ("tpp", "total_metric"),
+            ("tpp_intended", "intended_diff_only"),
+            ("tpp_unintended", "unintended_diff_only"),
+        ):
             assert ours[metric, "", n] == pytest.approx(means[f"tpp_threshold_{n}_{name}"], abs=1e-6)
         for title in classes:
-            assert ours["class_tpp", title, n] == pytest.approx(of_classes[title][f"tpp_threshold_{n}_total_metric"], abs=1e-6)
+            assert ours["class_tpp", title, n] == pytest.approx(
+                of_classes[title][f"tpp_threshold_{n}_total_metric"], abs=1e-6
+            )
