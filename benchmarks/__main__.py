@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,9 @@ def main() -> None:
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["modules"] if RESULTS.exists() else {}
     for name in arguments.modules or MODULES:
         started = time.monotonic()
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            records = pool.apply(measure, (name, arguments.threads))
+        # Unlike those of a Pool, its processes may start others: memory is measured in a process of its own.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            records = pool.submit(measure, name, arguments.threads).result()
         kept[name] = {"machine": machine(), "seconds": round(time.monotonic() - started), "goals": records}
         RESULTS.write_text(json.dumps({"modules": kept}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     Console(width=200).print(table([goal for name in MODULES if name in kept for goal in kept[name]["goals"]]))

@@ -332,14 +332,14 @@ class Head(Activations):
 
 
 def peak(n: int, memory_gb: float, in_memory: bool) -> int:
-    """Bytes that a short fast fit needs beyond its input, in this process."""
+    """Bytes that a fast fit needs beyond its input, in this process; its steps fill the memory of the descent."""
     source: Activations = stored().resid
     small = InMemoryActivations(torch.randn(4000, 64, generator=torch.Generator().manual_seed(0)))
     ica.fit(small, ica.Settings(algorithm="lbfgs", iterations=3), 0, CPU)  # libraries load and start their threads
     source = InMemoryActivations(source.rows()[:n].clone()) if in_memory else Head(source, n)
     forget_peak()
     before = memory_bytes("VmRSS")
-    ica.fit(source, ica.Settings(algorithm="lbfgs", iterations=6, memory_gb=memory_gb), 0, CPU)
+    ica.fit(source, ica.Settings(algorithm="lbfgs", iterations=18, memory_gb=memory_gb), 0, CPU)
     return memory_bytes("VmHWM") - before
 
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from unweave.activations.preprocessing import row_normalised
 from unweave.activations.source import Activations, Statistics
-from unweave.activations.statistics import MomentAccumulator
+from unweave.activations.statistics import BLOCK_ROWS, MomentAccumulator
 
 
 class InMemoryActivations(Activations):
@@ -26,9 +26,12 @@ class InMemoryActivations(Activations):
     @override
     def statistics(self, *, row_norm: bool) -> Statistics:
         accumulator = MomentAccumulator(self.d)
-        accumulator.add_batch((row_normalised(self._x) if row_norm else self._x).numpy())
+        norm_sum = 0.0
+        for block in torch.split(self._x, BLOCK_ROWS):
+            accumulator.add_batch((row_normalised(block) if row_norm else block).numpy())
+            norm_sum += float(block.norm(dim=1).sum(dtype=torch.float64))
         mean, covariance = accumulator.compute()
-        return Statistics(self.n, mean, covariance, float(self._x.norm(dim=1).mean(dtype=torch.float64)))
+        return Statistics(self.n, mean, covariance, norm_sum / self.n)
 
     @override
     def rows(self) -> Tensor:

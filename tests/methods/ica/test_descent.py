@@ -100,7 +100,8 @@ def test_no_component_turns_by_more_than_a_radian_in_a_step(white, cpu):
 
 def test_a_memory_that_points_uphill_is_dropped(white, cpu):
     point = Point.of(sweep([white], initial_rotation(6, 2, cpu), LOGCOSH))
-    memory = Memory({"step0": point.gradient, "change0": -1e-3 * point.gradient})
+    gradient = point.gradient.float()
+    memory = Memory({"step0": gradient, "change0": -1e-3 * gradient})
     direction = memory.direction(point)
     assert float((direction * point.gradient).sum()) < 0
     assert not memory.pairs

@@ -84,7 +84,7 @@ def rotated(direction: Tensor, rotation: Tensor) -> Tensor:
 
 
 class Memory:
-    """The latest steps S and changes of the gradient Y, newest last."""
+    """The latest steps S and changes of the gradient Y, newest last, in float32: half the memory, and a guess anyway."""
 
     def __init__(self, pairs: dict[str, Tensor]) -> None:
         count = len(pairs) // 2
@@ -98,7 +98,7 @@ class Memory:
     def add(self, step: Tensor, change: Tensor) -> None:
         """Remember a step along which the loss curves upwards; others say nothing about its Hessian."""
         if _dot(step, change) > 0:
-            self.pairs = [*self.pairs, (step, change)][-MEMORY:]
+            self.pairs = [*self.pairs, (step.float(), change.float())][-MEMORY:]
 
     def direction(self, point: Point) -> Tensor:
         """Quasi-Newton direction (q, q), capped; plain preconditioned descent where the memory would ascend."""
@@ -113,17 +113,17 @@ class Memory:
 
 def _two_loops(pairs: Sequence[tuple[Tensor, Tensor]], point: Point) -> Tensor:
     """Inverse-Hessian product of L-BFGS with the gradient; the diagonal 1 / h is its first guess."""
-    found = point.gradient.clone()
+    found = point.gradient.float()
     weights = []
     for step, change in reversed(pairs):
         rho = 1 / _dot(step, change)
         weight = rho * _dot(step, found)
         found.add_(change, alpha=-weight)
         weights.append((rho, weight))
-    found = found / point.curvature
+    found /= point.curvature
     for (step, change), (rho, weight) in zip(pairs, reversed(weights), strict=True):
         found.add_(step, alpha=weight - rho * _dot(change, found))
-    return found
+    return found.double()
 
 
 def _dot(one: Tensor, other: Tensor) -> float:

@@ -11,7 +11,7 @@ from unweave.errors import UnweaveError
 from unweave.methods.ica.preparation import Preparation
 from unweave.methods.principal_axes import principal_axes
 
-READ_ROWS = 8192
+READ_ROWS = 2048
 """Rows that are read from the store at once."""
 CPU_BLOCK_ROWS = 1024
 """Rows of one matrix product on a processor: the block and its temporaries stay in the cache."""
@@ -124,9 +124,13 @@ class WhitenedRows:
     def sample(self, n: int, n_components: int, seed: int) -> Tensor:
         """Rows (about n, n_components) of the leading components: whole blocks drawn by `seed`, in stored order."""
         ranges = self._ranges(SAMPLED_ROWS)
-        drawn = torch.randperm(len(ranges), generator=torch.Generator().manual_seed(seed))
-        chosen = [ranges[i] for i in sorted(drawn[: -(-n // SAMPLED_ROWS)].tolist())]
-        if self.resident:
-            kept = self._keep()
-            return torch.cat([kept[start:stop, :n_components] for start, stop in chosen])
-        return torch.cat([block[:, :n_components] for block in self._read(chosen)])
+        order = torch.randperm(len(ranges), generator=torch.Generator().manual_seed(seed))
+        chosen = [ranges[i] for i in sorted(order[: -(-n // SAMPLED_ROWS)].tolist())]
+        blocks = (self._keep()[start:stop] for start, stop in chosen) if self.resident else self._read(chosen)
+        size = sum(stop - start for start, stop in chosen)
+        drawn = torch.empty(size, n_components, dtype=self.dtype, device=self._device)
+        filled = 0
+        for block in blocks:
+            drawn[filled : filled + len(block)] = block[:, :n_components]
+            filled += len(block)
+        return drawn
