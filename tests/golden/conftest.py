@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from types import SimpleNamespace
 
-collect_ignore_glob = [] if find_spec("sae_bench") else ["test_*.py"]
-
 import numpy as np
 import pytest
 import torch
@@ -21,9 +19,12 @@ from unweave.methods.linear import LinearDictionary
 from unweave.methods.sae.dictionary import SparseAutoencoder
 from unweave.methods.sasa.dictionary import SubspaceDictionary
 
+collect_ignore_glob = [] if find_spec("sae_bench") else ["test_*.py"]
+
 D, F, CONTEXT = 16, 48, 12
 CLASSES = ("0", "1", "2", "6", "9")
 """What SAEBench calls the classes of the one data set of five that it takes from a file."""
+UNKNOWN = "<unk>"
 DATASET = "LabHC/bias_in_bios_class_set1"
 
 
@@ -139,10 +140,10 @@ def tiny_model(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    words = "the a bank river boat loan paid drifted money small muddy she he".split()
-    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["<unk>", *words])}, unk_token="<unk>"))
+    words = ["the", "a", "bank", "river", "boat", "loan", "paid", "drifted", "money", "small", "muddy", "she", "he"]
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate([UNKNOWN, *words])}, unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token=UNKNOWN)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(words) + 1,

@@ -121,7 +121,7 @@ class Hooked:
 
 @torch.no_grad()
 def test_what_the_model_loses_is_that_of_saebench(tiny_model, make_data, reference_sae):
-    """Where every position is replaced; SAEBench counts the divergence of the last position too, which predicts nothing."""
+    """Where every position is replaced; it counts the divergence of the last position too, which predicts nothing."""
     d = tiny_model.model.config.hidden_size
     basis = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(0)))[0][:6]
     dictionary = LinearDictionary.build(torch.zeros(d), basis, basis)

@@ -84,7 +84,7 @@ def rotated(direction: Tensor, rotation: Tensor) -> Tensor:
 
 
 class Memory:
-    """The latest steps S and changes of the gradient Y, newest last, in float32: half the memory, and a guess anyway."""
+    """The latest steps S and changes of the gradient Y, newest last; float32 is enough for what is a guess."""
 
     def __init__(self, pairs: dict[str, Tensor]) -> None:
         count = len(pairs) // 2
