@@ -96,6 +96,27 @@ def labelled():
 
 
 @pytest.fixture(scope="session")
+def restricted(labelled):
+    """Make a corpus of some of the classes, renamed."""
+
+    def make(classes, names):
+        whole = labelled.corpus
+        documents = np.flatnonzero(np.isin(whole.labels, classes))
+        kept = np.isin(whole.tokens.docs, documents)
+        docs, positions = np.searchsorted(documents, whole.tokens.docs[kept]), whole.tokens.positions[kept]
+        return Corpus(
+            InMemoryActivations(whole.activations.rows()[torch.from_numpy(kept)]),
+            StoredTokens(np.zeros(len(docs), dtype=np.int64), docs, positions),
+            np.searchsorted(classes, whole.labels[documents]),
+            whole.splits[documents],
+            list(names),
+            [""] * len(documents),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_data():
     def make(corpus, model_folder=None):
         return EvaluationData("resid", 1, torch.device("cpu"), model_folder, {"c": corpus})

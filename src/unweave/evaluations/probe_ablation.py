@@ -28,6 +28,9 @@ from unweave.methods.dictionary import Dictionary
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+ByDecoding = Callable[[Sequence[Integers], Floats], Floats]
+"""Pooled logits without bias (m, ablations, C) of the test texts, token by token, for the weights (d, C) of probes."""
+
 BATCH_ABLATIONS = 16
 """Ablations that one pass over the tokens decodes: what bounds the logits that are held."""
 
@@ -87,9 +90,8 @@ class AblatableTexts:
     """Features are pooled codes on the scale of the activations, split by sign if `split`."""
     test: LabelledTexts
     split: bool
-    by_decoding: Callable[[Sequence[Integers], Floats], Floats] | None
-    """Pooled logits without bias (m, ablations, C) of the test texts, token by token, for the weights (d, C) of probes;
-    None where pooled codes are enough."""
+    by_decoding: ByDecoding | None
+    """None where pooled codes are enough."""
     leak: Floats | None = None
     """(m, columns) what ablation takes from the test texts too: codes of their padding."""
 
