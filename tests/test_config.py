@@ -109,7 +109,7 @@ def test_a_dictionary_that_stands_twice_is_refused():
 
 def test_an_evaluation_that_stands_twice_is_refused():
     twice = [*EMBEDDED["evaluations"], EMBEDDED["evaluations"][0]]
-    with pytest.raises(UnweaveError, match=r"nongaussianity stands twice"):
+    with pytest.raises(UnweaveError, match=r"core stands twice"):
         Plan(changed(["evaluations"], twice))
 
 

@@ -155,9 +155,14 @@ def evaluate(
     spec: Spec,
     dictionary: Annotated[Path, typer.Option(help="manifest of the dictionary")],
     model: Annotated[Path, typer.Option(help="manifest of the prepared model")],
-    activations: Annotated[list[str], typer.Option(help="CORPUS=PATH of each activation file, in order")],
-    text: Annotated[list[str], typer.Option(help="CORPUS=PATH of each data set's manifest")],
     output: Output,
+    activations: Annotated[
+        list[str] | None, typer.Option(help="CORPUS=PATH of each activation file, in order, if the evaluation reads any")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="CORPUS=PATH of each data set's manifest")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="CORPUS=PATH of the activations that a transcoder rebuilds")
+    ] = None,
     gpu: Gpu = 0,
 ) -> None:
     """Run one evaluation of one dictionary and write its scores."""
@@ -166,8 +171,9 @@ def evaluate(
 
     started, content = time.monotonic(), _read(spec)
     entry = validated(EvaluationEntry, content["entry"], "evaluations.yaml")
-    activation_paths = _named_paths(activations, "--activations")
-    texts = _named_paths(text, "--text")
+    activation_paths = _named_paths(activations or [], "--activations")
+    texts = _named_paths(text or [], "--text")
+    targets = _named_paths(target or [], "--target")
     run_evaluation(
         dictionary_folder=dictionary.parent,
         activation_paths=activation_paths,
@@ -177,8 +183,10 @@ def evaluate(
         key=content["key"],
         output=output,
         device=_device(gpu),
+        target_paths=targets,
     )
-    record("evaluate", [output], [dictionary, model, *activation_paths.values(), *texts.values()], content, started)
+    read = [dictionary, model, *activation_paths.values(), *targets.values(), *texts.values()]
+    record("evaluate", [output], read, content, started)
 
 
 @app.command()

@@ -203,7 +203,7 @@ class EvaluationPlan(Strict):
     """Run one evaluation on the given corpora for every dictionary, or for those at `layers` and of `methods`."""
 
     evaluation: Name
-    corpora: Annotated[list[Name], Field(min_length=1)]
+    corpora: list[Name] = Field(description="none for an evaluation that makes its own text")
     layers: list[Layer] | None = None
     methods: list[Name] | None = None
 

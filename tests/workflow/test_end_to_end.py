@@ -32,7 +32,7 @@ def test_every_executed_notebook_is_kept_without_clock_times(finished_run, item)
 
 def test_every_score_table_has_the_published_columns_and_finite_values(finished_run):
     tables = sorted((finished_run.folder / "results" / "scores").rglob("*.parquet"))
-    assert len(tables) == 15
+    assert len(tables) == 25
     for path in tables:
         table = pd.read_parquet(path)
         assert list(table.columns) == list(COLUMNS)

@@ -120,6 +120,13 @@ def evaluation_activations(wildcards):
     return [ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=corpus) for corpus in corpora]
 
 
+def evaluation_targets(wildcards):
+    """Activations that a transcoder rebuilds, in the order of the corpora."""
+    target = PLAN.methods[wildcards.method].target
+    corpora = PLAN.corpora_of(wildcards.evaluation) if target else []
+    return [ACTIVATIONS.format(model=wildcards.model, site=target, corpus=corpus) for corpus in corpora]
+
+
 def evaluation_texts(wildcards):
     return [TEXT.format(dataset=dataset_of(corpus)) for corpus in PLAN.corpora_of(wildcards.evaluation)]
 

@@ -4,6 +4,7 @@ rule evaluate:
         dictionary=DICTIONARY,
         model=MODEL,
         activations=evaluation_activations,
+        target=evaluation_targets,
         text=evaluation_texts,
     output:
         SCORES,
@@ -30,7 +31,8 @@ rule evaluate:
             f"unweave.methods.{PLAN.methods[wildcards.method].method}",
         ),
         activations=lambda wildcards, input: by_corpus("--activations", input.activations, wildcards),
+        target=lambda wildcards, input: by_corpus("--target", input.target, wildcards),
         text=lambda wildcards, input: by_corpus("--text", input.text, wildcards),
     shell:
         "python -m unweave evaluate --spec {params.spec:q} --dictionary {input.dictionary} --model {input.model}"
-        " {params.activations} {params.text} --output {output} --gpu {resources.gpu} > {log} 2>&1"
+        " {params.activations} {params.target} {params.text} --output {output} --gpu {resources.gpu} > {log} 2>&1"
