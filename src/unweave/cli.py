@@ -157,7 +157,7 @@ def evaluate(
     model: Annotated[Path, typer.Option(help="manifest of the prepared model")],
     output: Output,
     activations: Annotated[
-        list[str] | None, typer.Option(help="CORPUS=PATH of each activation file, in order, if the evaluation reads any")
+        list[str] | None, typer.Option(help="CORPUS=PATH of each activation file, in order, if any")
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="CORPUS=PATH of each data set's manifest")] = None,
     target: Annotated[

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from transformers import AutoTokenizer
 
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import Corpus, EvaluationData
 from unweave.methods.dictionary import Dictionary
+from unweave.models.language_model import load_tokenizer
 from unweave.results.scores import Score
 
 MAX_DIVISIONS = 20_000
@@ -46,7 +46,7 @@ class Settings(Strict):
 
 def token_texts(model_folder: Path, ids: NDArray[np.integer]) -> list[str]:
     """Text of each token id by the model's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(model_folder, local_files_only=True)
+    tokenizer = load_tokenizer(model_folder)
     return [str(tokenizer.decode([int(token)])) for token in ids]
 
 

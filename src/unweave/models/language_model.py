@@ -72,6 +72,24 @@ def load_transformers(
     return model.eval().requires_grad_(False).to(device), tokenizer
 
 
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a prepared model alone.
+
+    Raises
+    ------
+    UnweaveError
+        if the folder holds none.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UnweaveError(f"{folder}: holds no tokenizer that transformers can load ({reason})") from error
+    return tokenizer
+
+
 def load_language_model(folder: Path, dtype: torch.dtype, device: torch.device) -> LanguageModel:
     """Load a model that `prepare_model` made.
 

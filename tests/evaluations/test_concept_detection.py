@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unweave.activations.store import StoredTokens
+from unweave.errors import UnweaveError
+from unweave.evaluations.concept_detection import Settings, concept, detection, evaluate, window_maxima, windows_of
+from unweave.methods.dictionary import Traits
+from unweave.methods.linear import LinearDictionary
+
+D = 24
+
+
+@pytest.fixture
+def two_corpora(make_corpus):
+    """Tokens i write on coordinate i, in documents of twelve; the vocabulary is that of the tiny model."""
+
+    def make(strength=4.0, n=1800):
+        corpora = {}
+        for seed, name in enumerate(("named", "held out")):
+            generator = torch.Generator().manual_seed(seed)
+            ids = torch.randint(0, 21, (n,), generator=generator).numpy()
+            x = torch.randn(n, D, generator=generator)
+            x[np.arange(n), ids] += strength
+            corpus = make_corpus(x, documents=n // 12)
+            corpus.tokens = StoredTokens(ids, corpus.tokens.docs, corpus.tokens.positions)
+            corpora[name] = corpus
+        return corpora
+
+    return make
+
+
+def axes(*, signed=True):
+    tensors = {"center": torch.zeros(D), "readers": torch.eye(D), "atoms": torch.eye(D)}
+    return LinearDictionary(tensors, Traits(signed=signed, linear=True))
+
+
+def test_planted_concepts_are_detected_and_shuffled_ones_are_not(two_corpora, make_data, tiny_model_folder, find):
+    data = make_data(two_corpora(), tiny_model_folder)
+    scores = evaluate(axes(signed=False), data, Settings(features=24, window=3), 0)
+    assert find(scores, metric="auroc", label="") > 0.8
+    assert find(scores, metric="s_cd", label="") > find(scores, metric="s_cd", label="shuffled concepts") + 0.1
+    assert find(scores, metric="auroc", label="shuffled concepts") == pytest.approx(0.5, abs=0.06)
+
+
+def test_random_directions_have_concepts_of_little_use(two_corpora, make_data, tiny_model_folder, find):
+    data = make_data(two_corpora(), tiny_model_folder)
+    scores = evaluate(axes(signed=False), data, Settings(features=24, window=3), 0)
+    assert find(scores, metric="s_cd", label="random sparse directions") < find(scores, metric="s_cd", label="") - 0.1
+
+
+def test_the_scale_of_atoms_does_not_matter(two_corpora, make_data, tiny_model_folder):
+    data = make_data(two_corpora(), tiny_model_folder)
+    longer = axes()
+    longer.tensors["atoms"] = 7 * longer.tensors["atoms"]
+    one, other = (evaluate(d, data, Settings(window=3), 0) for d in (axes(), longer))
+    assert [s.value for s in one if s.label == ""] == pytest.approx([s.value for s in other if s.label == ""])
+
+
+def test_one_corpus_is_refused(two_corpora, make_data, tiny_model_folder):
+    with pytest.raises(UnweaveError, match="needs two corpora"):
+        evaluate(axes(), make_data({"c": two_corpora()["named"]}, tiny_model_folder), Settings(), 0)
+
+
+def test_a_concept_is_the_strings_that_carry_most_of_the_strength():
+    strengths = np.array([5.0, 4.0, 0.5, 0.1, 0.0])
+    strings = np.array(["river", "river", "boat", "loan", "bank"])
+    assert concept(strengths, strings) == ["river"]
+    assert concept(np.zeros(5), strings) == []
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(2, 4))
+def test_windows_stay_within_documents_and_hold_at_most_their_size(lengths, size):
+    docs = np.repeat(np.arange(len(lengths)), lengths)
+    windows = windows_of(docs, size)
+    assert windows[0] == 0
+    assert set(np.diff(windows).tolist()) <= {0, 1}
+    for window in np.unique(windows):
+        assert len(set(docs[windows == window].tolist())) == 1
+        assert (windows == window).sum() <= size
+    assert windows.max() + 1 == sum(-(-length // size) for length in lengths)
+
+
+def test_a_window_scores_its_largest_cosine():
+    cosines = torch.tensor([[0.1], [0.9], [-0.5], [-0.2]])
+    assert window_maxima(cosines, np.array([0, 0, 1, 1]))[:, 0] == pytest.approx([0.9, -0.2])
+
+
+def test_equal_scores_detect_nothing_and_negative_ones_are_clipped():
+    same = detection(np.full(6, 0.3), np.full(6, 0.3))
+    assert (same.s_cd, same.auroc, same.delta, same.clipped) == (0, 0.5, 0, False)
+    assert detection(np.full(6, 0.5), np.full(6, -0.3)).clipped
