@@ -54,12 +54,13 @@ class Corpus(Protocol):
 
 
 class Refit(Protocol):
-    """Fits the dictionary's own method again, from its own seed and with its own settings, on other rows."""
+    """Fits the dictionary's own method again, with its own settings, on other rows or from another seed."""
 
-    def __call__(self, activations: Activations, replaced: Mapping[str, Any]) -> Dictionary:
+    def __call__(self, activations: Activations, replaced: Mapping[str, Any], seed_offset: int = 0) -> Dictionary:
         """Fit `activations` and return the dictionary on the device of the evaluation.
 
-        `replaced` are settings that take other values, where the method has them; `a.b` is the setting b within a.
+        `seed_offset` is added to its own seed. `replaced` are settings that take other values, where the method has
+        them; `a.b` is the setting b within a.
 
         Raises
         ------

@@ -149,14 +149,14 @@ def refitting(description: Mapping[str, Any], device: torch.device) -> Refit | N
     if description.get("method_module") is None:
         return None
 
-    def refit(activations: Activations, replaced: Mapping[str, Any]) -> Dictionary:
+    def refit(activations: Activations, replaced: Mapping[str, Any], seed_offset: int = 0) -> Dictionary:
         name = str(description["method_module"])
         module = method_module(name)
         content = with_replaced(description["settings"], replaced)
         settings = validated(module.Settings, content, f"settings of {name} with `replaced`")
         # Evaluations run in inference mode, whose tensors cannot be learned from.
         with torch.inference_mode(False):
-            fit: Fit = module.fit(activations, settings, description["seed"], device)
+            fit: Fit = module.fit(activations, settings, description["seed"] + seed_offset, device)
         return fit.dictionary.to(device)
 
     return refit
