@@ -50,7 +50,8 @@ def _bases(atoms: Tensor, group_size: int) -> Tensor:
     groups = atoms.double().cpu().reshape(-1, group_size, atoms.shape[1])
     _, values, rows = torch.linalg.svd(groups, full_matrices=False)
     spanned = values > 1e-6 * values.amax(dim=1, keepdim=True).clamp_min(1e-30)
-    return rows * spanned[:, :, None]
+    bases: Tensor = rows * spanned[:, :, None]
+    return bases
 
 
 def matched(similarity: Tensor) -> Floats:

@@ -74,11 +74,12 @@ class Point:
 
 
 def rotated(direction: Tensor, rotation: Tensor) -> Tensor:
-    """Turn U by exp(D) for skew-symmetric D (q, q), in float64.
+    """Turn U by exp(D) for skew-symmetric D (q, q).
 
-    One Newton-Schulz step keeps rounding from adding up, however many steps came before.
+    A step need not be exact, so its exponential is in float32; one Newton-Schulz step in float64 makes what it leads to
+    a rotation again, however many steps came before.
     """
-    turned = torch.matrix_exp(direction.double()) @ rotation
+    turned = torch.matrix_exp(direction.float()).double() @ rotation
     orthogonal: Tensor = 1.5 * turned - 0.5 * turned @ (turned.T @ turned)
     return orthogonal
 
