@@ -53,10 +53,11 @@ $(PEERS)/.ready: $(VENV)/.ready envs/requirements-peers.txt
 		--requirement envs/requirements-peers.txt
 	@touch $@
 
-benchmark: $(PEERS)/.ready ## time and memory beside published implementations: benchmarks/results.json
+benchmark: $(PEERS)/.ready $(GOLDEN)/.ready ## time and memory beside published implementations: benchmarks/results.json
 	$(BIN)/snakemake --cores all --replace-workflow-config --configfile config/benchmark.yaml -- \
 		results/activations/smollm2/benchmark/resid.h5
 	PYTHONPATH=src:. $(PEERS)/bin/python -m benchmarks
+	JAXTYPING_DISABLE=1 PYTHONPATH=src:. $(GOLDEN)/bin/python -m benchmarks evaluations
 
 $(GOLDEN)/.ready: $(VENV)/.ready envs/requirements-golden.txt
 	@echo "installing sae-bench and sae-probes into $(GOLDEN)"

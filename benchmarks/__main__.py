@@ -3,8 +3,8 @@
     python -m benchmarks              # all
     python -m benchmarks sae sasa     # these, keeping what results.json holds of the others
 
-Every module runs in a process of its own. It needs the peers' environment (`make benchmark` makes it) and the harvested
-activations of config/benchmark.yaml.
+Every module runs in a process of its own. It needs the peers' environment, or for `evaluations` that of `make golden`
+(`make benchmark` makes both), and the harvested activations of config/benchmark.yaml.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import os
 import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,18 @@ from benchmarks.machine import gemm_rate
 from benchmarks.measure import measure
 
 MODULES = ("ica", "snmf", "bae", "sae", "sasa", "loader")
+BESIDE_SAE_BENCH = ("evaluations",)
 RESULTS = Path(__file__).with_name("results.json")
-PEERS = ("icalens", "scikit-learn", "python-picard", "dictionary-learning", "sae-lens")
+PEERS = ("icalens", "scikit-learn", "python-picard", "dictionary-learning", "sae-lens", "sae-bench")
+
+
+def installed(name: str) -> bool:
+    """Whether this environment holds a distribution."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def machine() -> dict[str, Any]:
@@ -46,7 +56,7 @@ def machine() -> dict[str, Any]:
             for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
         },
         "load_average": [round(load, 1) for load in os.getloadavg()],
-        "versions": {name: version(name) for name in ("torch", "numpy", *PEERS)},
+        "versions": {name: version(name) for name in ("torch", "numpy", *PEERS) if installed(name)},
     }
 
 
@@ -73,7 +83,7 @@ def table(goals: list[dict[str, Any]]) -> Table:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", choices=[[], *MODULES], help="default: all")
+    parser.add_argument("modules", nargs="*", choices=[[], *MODULES, *BESIDE_SAE_BENCH], help="default: all")
     parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS; one is the least noisy")
     arguments = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -87,7 +97,9 @@ def main() -> None:
             records = pool.submit(measure, name, arguments.threads).result()
         kept[name] = {"machine": machine(), "seconds": round(time.monotonic() - started), "goals": records}
         RESULTS.write_text(json.dumps({"modules": kept}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    Console(width=200).print(table([goal for name in MODULES if name in kept for goal in kept[name]["goals"]]))
+    Console(width=200).print(
+        table([goal for name in (*MODULES, *BESIDE_SAE_BENCH) if name in kept for goal in kept[name]["goals"]])
+    )
 
 
 if __name__ == "__main__":
