@@ -10,7 +10,13 @@ from unweave.evaluations.run import refitting
 SAE = {
     "method_module": "sae",
     "seed": 0,
-    "settings": {"gate": {"kind": "topk", "k": 4}, "n_features": 48, "tokens": 60_000, "batch_size": 256, "learning_rate": 5e-3},
+    "settings": {
+        "gate": {"kind": "topk", "k": 4},
+        "n_features": 48,
+        "tokens": 60_000,
+        "batch_size": 256,
+        "learning_rate": 5e-3,
+    },
 }
 POINTS = Settings(points=[{"gate.k": 8}, {"gate.k": 2}], shared={"tokens": 60_000})
 
