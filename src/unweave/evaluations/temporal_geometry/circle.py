@@ -31,7 +31,7 @@ def predicted(points: Floats, targets: Floats, folds: Integers) -> Floats:
 
 
 def circular_r2(points: Floats, places: Integers, period: int, folds: Integers) -> float:
-    """Share of the variance of (cos, sin) of the places' angles that points (n, r) predict over folds; may be negative."""
+    """Share of the variance of (cos, sin) of the places that points (n, r) predict over folds; may be negative."""
     theta = angles(places, period)
     targets = np.stack([np.cos(theta), np.sin(theta)], axis=1)
     error = np.square(targets - predicted(points, targets, folds)).sum()
