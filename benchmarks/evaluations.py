@@ -149,7 +149,7 @@ def perturbation(ours: SparseAutoencoder, padded: dict[str, dict[str, Tensor]], 
         target=10,
         pairs=times.pairs,
         spread=times.spread,
-        note=f"{len(CLASSES)} classes of {TRAIN} and {TEST} texts, F={LATENTS}; ours with 2,000 resamples and a control",
+        note=f"{len(CLASSES)} classes of {TRAIN} and {TEST} texts, F={LATENTS}; ours with 2,000 resamples and control",
     )
 
 

@@ -1,0 +1,75 @@
+"""Score rows of one arm on one corpus."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.results.scores import Score
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Makes the rows of one arm, the label."""
+
+    dataset: str
+    seed: int
+    label: str = ""
+
+    def score(
+        self,
+        metric: str,
+        value: float,
+        n: int,
+        *,
+        unit: str = "1",
+        better: bool | None = True,
+        label: str | None = None,
+        x_name: str = "",
+        x: float | None = None,
+    ) -> Score:
+        """One exact number; `label` in the place of the arm's."""
+        return Score(
+            metric=metric,
+            value=value,
+            dataset=self.dataset,
+            n=n,
+            unit=unit,
+            higher_is_better=better,
+            x_name=x_name,
+            x=x,
+            label=self.label if label is None else label,
+            seed=self.seed,
+        )
+
+    def means(
+        self, values: Mapping[str, NDArray[np.generic]], *, x_name: str = "", x: float | None = None
+    ) -> list[Score]:
+        """Mean of each metric's values (A,) of the same features, with its interval; nothing for fewer than two."""
+        table = np.array(list(values.values()), dtype=np.float64)
+        n = table.shape[1]
+        if n < 2:
+            return []
+        resampled = resampling_weights(n, self.seed) @ table.T / n
+        scores = []
+        for metric, mean, draws in zip(values, table.mean(axis=1).tolist(), resampled.T, strict=True):
+            low, high = percentile_interval(draws)
+            scores.append(
+                Score(
+                    metric=metric,
+                    value=mean,
+                    dataset=self.dataset,
+                    n=n,
+                    unit="1",
+                    higher_is_better=True,
+                    ci_low=low,
+                    ci_high=high,
+                    x_name=x_name,
+                    x=x,
+                    label=self.label,
+                    seed=self.seed,
+                )
+            )
+        return scores
