@@ -62,7 +62,7 @@ class Settings(Strict):
         default=4, description="continuations of each feature, sign and target"
     )
     tokens: Annotated[int, Field(ge=5)] = Field(default=20, description="of a continuation")
-    prompt: str = "I think that"
+    prompt: str = Field(default="I think that", description="text that is continued")
 
 
 @dataclass(frozen=True)
