@@ -15,7 +15,7 @@ against the same with their tokens shuffled, `concept_validity` that of the hit 
 tokens put in against without.
 
 The paper calibrates the positive sign alone and drops targets that it misses by more than 0.01; its judge is a language
-model.
+model. One can be asked here too (`judge`, off by default): its ratings stand beside the proxies as `judged_...`.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,7 @@ from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
 from unweave.evaluations.intervals import mean_interval
+from unweave.evaluations.judge import Judge, JudgeSettings, concept_rating, fluency_rating
 from unweave.evaluations.steering.calibration import Calibrated, calibrate, divergence_from
 from unweave.evaluations.steering.directions import in_residual_stream, raised_tokens
 from unweave.evaluations.steering.generation import continuations, mean_losses
@@ -63,6 +64,7 @@ class Settings(Strict):
     )
     tokens: Annotated[int, Field(ge=5)] = Field(default=20, description="of a continuation")
     prompt: str = Field(default="I think that", description="text that is continued")
+    judge: JudgeSettings | None = Field(default=None, description="language model that rates too; null for none")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Rated:
     concept: Floats
     calibrated: Calibrated
     targets: Tensor
+    judged: Mapping[str, Floats]
+    """The judge's fluency and concept, where one is asked."""
 
     @property
     def steering(self) -> Floats:
@@ -99,6 +103,8 @@ class Steered:
     def __init__(self, data: EvaluationData, settings: Settings, seed: int) -> None:
         language_model = load_language_model(data.model_folder, torch.float32, data.device)
         self.model, self._settings, self._layer = language_model.model, settings, data.layer
+        self._tokenizer = language_model.tokenizer
+        self._judge = Judge(settings.judge) if settings.judge else None
         self._prompt = torch.tensor(language_model.tokenizer(settings.prompt)["input_ids"], device=data.device)
         point = HookPoint("resid", data.layer)
         with capture(self.model, [point]) as found:
@@ -147,7 +153,21 @@ class Steered:
             ]
         )
         shape = (len(directions), len(cells), settings.samples)
-        return Rated(fluent.reshape(shape), about.reshape(shape), calibrated, targets)
+        judged = {name: ratings.reshape(shape) for name, ratings in self._judged(tokens, vocabularies).items()}
+        return Rated(fluent.reshape(shape), about.reshape(shape), calibrated, targets, judged)
+
+    def _judged(self, tokens: Integers, vocabularies: Integers) -> dict[str, Floats]:
+        """Ask the judge, if there is one, about continuations (B, T), each of the next of `vocabularies` in turn."""
+        if self._judge is None:
+            return {}
+        each = len(tokens) // len(vocabularies)
+        texts = [str(self._tokenizer.decode(row.tolist())) for row in tokens]
+        words = [[str(self._tokenizer.decode([token])).strip() for token in row] for row in vocabularies.tolist()]
+        ask = self._judge.ask
+        return {
+            "fluency": np.array([fluency_rating(ask, text) for text in texts]),
+            "concept": np.array([concept_rating(ask, text, words[i // each]) for i, text in enumerate(texts)]),
+        }
 
     def validity(self, directions: Tensor, rng: np.random.Generator) -> dict[str, float]:
         """AUC of either proxy between text that has what it asks for and text that has not."""
@@ -218,6 +238,9 @@ def _scores(label: str, rated: Rated, settings: Settings, seed: int) -> list[Sco
         )
 
     ratings: Mapping[str, Floats] = {"fluency": rated.fluency, "concept": rated.concept, "steering": rated.steering}
+    if rated.judged:
+        judged = {**rated.judged, "steering": harmonic(rated.judged["fluency"], rated.judged["concept"])}
+        ratings = {**ratings, **{f"judged_{metric}": values for metric, values in judged.items()}}
     scores = [score(f"{metric}_best_cell", best_cell(values)) for metric, values in ratings.items()]
     scores += [score(f"{metric}_split_half", split_half(values)) for metric, values in ratings.items()]
     for index, target in enumerate(settings.targets):

@@ -1,0 +1,119 @@
+"""A language model that rates text, where there is one: any server that speaks OpenAI's chat protocol, local or not.
+
+No evaluation needs a judge. Where one is configured, its answers are kept on disk by question, so that a score table
+can be made again without asking, and without paying, twice.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from unweave.config import Strict
+from unweave.errors import UnweaveError
+from unweave.files import staged_file
+
+ATTEMPTS = 4
+TIMEOUT_SECONDS = 120
+RATING = re.compile(r"rating\D{0,5}([0-2])\b", re.IGNORECASE)
+
+
+class JudgeSettings(Strict):
+    """Which judge is asked."""
+
+    endpoint: str = Field(description="address of the server up to /v1, such as http://localhost:8000/v1")
+    model: str = Field(description="name of the model, as the server knows it")
+    key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable that holds the key, if any")
+    cache: str = Field(default="results/judge", description="folder of the answers")
+    pause: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="seconds before a second attempt, then doubled"
+    )
+
+
+class Judge:
+    """Asks one model and remembers its answers."""
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        self._settings = settings
+
+    def ask(self, question: str) -> str:
+        """Answer to a question, at temperature 0.
+
+        Raises
+        ------
+        UnweaveError
+            if the server cannot be reached or answers something else.
+        """
+        content = {"model": self._settings.model, "question": question}
+        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        path = Path(self._settings.cache) / name[:2] / f"{name}.json"
+        if path.exists():
+            return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
+        answer = self._request(question)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staged_file(path) as partial:
+            partial.write_text(json.dumps({**content, "answer": answer}, indent=1), encoding="utf-8")
+        return answer
+
+    def _request(self, question: str) -> str:
+        settings = self._settings
+        body = {"model": settings.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(settings.key_variable):
+            headers["Authorization"] = f"Bearer {key}"
+        url = f"{settings.endpoint.rstrip('/')}/chat/completions"
+        if not url.startswith(("http://", "https://")):
+            raise UnweaveError(f"judge: {settings.endpoint} is no http address: correct `endpoint`")
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  checked above
+        failure = ""
+        for attempt in range(ATTEMPTS):
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+                    answer: Any = json.load(response)
+                return str(answer["choices"][0]["message"]["content"])
+            except urllib.error.HTTPError as error:
+                failure = f"HTTP {error.code}"
+                if error.code < 500 and error.code != 429:
+                    break
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                failure = str(error) or type(error).__name__
+            time.sleep(settings.pause * 2**attempt)
+        raise UnweaveError(f"judge: {url} gave no answer ({failure}): start the server or leave `judge` out")
+
+
+def rating(answer: str) -> float:
+    """Read the last "Rating: 0", 1 or 2 of an answer; 0 where it gives none, as the paper counts it."""
+    found = RATING.findall(answer)
+    return float(found[-1]) if found else 0.0
+
+
+FLUENCY = """How fluent is the following fragment of text? It may begin and end abruptly; do not mind what it is about.
+0: not understandable, or one thing repeated over and over. 1: understandable, with clear errors. 2: nearly flawless.
+Give one short sentence of reasons, then a last line "Rating: " with 0, 1 or 2.
+
+Fragment: {text}"""
+
+CONCEPT = """A concept is given by words that stand for it: {words}.
+How much is the following fragment about that concept? Do not mind grammar or style.
+0: not at all. 1: barely, or in a forced way. 2: clearly and naturally.
+Give one short sentence of reasons, then a last line "Rating: " with 0, 1 or 2.
+
+Fragment: {text}"""
+
+
+def fluency_rating(ask: Callable[[str], str], text: str) -> float:
+    """Rate 0 to 2 how fluent a text is."""
+    return rating(ask(FLUENCY.format(text=text)))
+
+
+def concept_rating(ask: Callable[[str], str], text: str, words: list[str]) -> float:
+    """Rate 0 to 2 how much a text is about what the words stand for."""
+    return rating(ask(CONCEPT.format(text=text, words=", ".join(words))))
