@@ -28,7 +28,15 @@ from benchmarks.measure import measure
 MODULES = ("ica", "snmf", "bae", "sae", "sasa", "loader")
 BESIDE_SAE_BENCH = ("evaluations",)
 RESULTS = Path(__file__).with_name("results.json")
-PEERS = ("icalens", "scikit-learn", "python-picard", "dictionary-learning", "sae-lens", "sae-bench")
+PEERS = (
+    "icalens",
+    "scikit-learn",
+    "python-picard",
+    "dictionary-learning",
+    "sae-lens",
+    "eai-sparsify",
+    "sae-bench",
+)
 
 
 def installed(name: str) -> bool:
