@@ -1,6 +1,6 @@
 """How many dimensions features use, and whether groups adapt theirs (Subspace-Aware SAE, rank analysis).
 
-A feature is a group of codes; where there are no groups it is a single code and has rank 1. Three spectra of each group:
+A feature is a group of codes; where there are no groups it is a single code and has rank 1. Three spectra of a group:
 
 - `decoder`: squared singular values of its atoms. The published analysis; it depends on the basis of the group.
 - `codes`: covariance of its codes over the tokens on which it fires. Depends on the basis too.
@@ -44,7 +44,7 @@ def covariances(seen: CodeCovariance, alive: Tensor) -> Tensor:
 
 
 def written_spectra(covariance: Tensor, blocks: Tensor) -> Tensor:
-    """The r eigenvalues (k, r) of the covariance of codes @ atoms that need not be zero.
+    """Find the r eigenvalues (k, r) of the covariance of codes @ atoms that need not be zero.
 
     From covariances of codes (k, r, r) and atoms (k, r, d): those of root(C) G root(C), with G the inner products.
     """
