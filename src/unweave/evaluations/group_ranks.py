@@ -58,7 +58,8 @@ def isotropic_spectra(counts: Tensor, size: int, seed: int) -> Tensor:
     """Eigenvalues (k, r) of the covariance of as many Gaussian codes as `counts` (k,) says."""
     rng = np.random.default_rng(seed)
     drawn = [np.cov(rng.standard_normal((int(n), size)), rowvar=False).reshape(size, size) for n in counts]
-    return torch.linalg.eigvalsh(torch.from_numpy(np.array(drawn))).clamp_min(0)
+    spectra: Tensor = torch.linalg.eigvalsh(torch.from_numpy(np.array(drawn))).clamp_min(0)
+    return spectra
 
 
 def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, seed: int) -> list[Score]:  # noqa: ARG001
