@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.machine import gemm_rate
 from benchmarks.measure import measure
 
-MODULES = ("ica", "snmf", "bae", "sae", "sasa", "loader")
+MODULES = ("ica", "snmf", "bae", "sae", "sasa", "loader", "steering")
 BESIDE_SAE_BENCH = ("evaluations",)
 RESULTS = Path(__file__).with_name("results.json")
 PEERS = (
