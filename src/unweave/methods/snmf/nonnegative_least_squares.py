@@ -6,15 +6,19 @@ those that are not (the scheme of More and Toraldo 1991, for all columns at once
 as soon as it meets the optimality conditions, so its solution does not depend on which others it came with.
 """
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 TOLERANCE = 1e-7
 """Largest violation of the optimality conditions, relative to the largest |b_j| of the problem."""
 ROUNDS = 100
-"""At most; a handful is enough unless Q is nearly singular, and what is left then is flat."""
+"""At most; a handful is enough unless Q is nearly singular. What is left then goes to an active-set method."""
 GRADIENT_STEPS = 8
 """Preconditioned conjugate-gradient steps of one round."""
+SPANNED = 1e-12
+"""Least eigenvalue of Q, relative to the largest, whose direction the problem is taken to have."""
 PRECONDITIONER_RIDGE = 1e-3
 """Added to Q, whose diagonal is 1, before it is inverted as a preconditioner: Q is singular for k > d."""
 
@@ -82,5 +86,15 @@ def nonnegative_least_squares(gram_kk: Tensor, target_kb: Tensor) -> Tensor:
             return solution
         left, y, target_kb, gradient = left[open_], y[:, open_], target_kb[:, open_], gradient[:, open_]
         y = _moved(gram_kk, target_kb, y, _subspace_step(gram_kk, inverse_kk, y, gradient))
-    solution[:, left] = y
+    solution[:, left] = _active_set(gram_kk, target_kb)
     return solution
+
+
+def _active_set(gram_kk: Tensor, target_kb: Tensor) -> Tensor:
+    """Solutions (k, b) column by column (Lawson and Hanson, in scipy), from a square root of Q."""
+    values, vectors = torch.linalg.eigh(gram_kk)
+    spanned = values > SPANNED * values.max()
+    roots, axes = values[spanned].sqrt()[:, None], vectors[:, spanned].T
+    factor, right = (roots * axes).cpu().numpy(), (axes @ target_kb / roots).cpu().numpy()
+    columns = [nnls(factor, column)[0] for column in right.T]
+    return torch.from_numpy(np.stack(columns, axis=1)).to(target_kb)
