@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unweave.errors import UnweaveError
-from unweave.evaluations.direction_overlap import NULL, Settings, evaluate, nearest
+from unweave.evaluations.direction_overlap import ANISOTROPIC, NULL, Settings, evaluate, nearest, root_of_second_moment
 
 D = 24
 PCA = Settings(rival="pca", rival_settings={})
@@ -37,6 +37,16 @@ def test_order_signs_and_lengths_do_not_matter(seed):
     assert nearest(atoms, others) == pytest.approx(nearest(2 * atoms, changed))
     assert nearest(others, others) == pytest.approx([1] * 9)
     assert nearest(torch.zeros(1, D), others)[0] == 0
+
+
+def test_directions_of_the_null_lean_as_the_rivals_do(data, make_dictionary, find):
+    atoms = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([3.0, 1.0, 0.2])
+    root = root_of_second_moment(atoms)
+    unit = torch.nn.functional.normalize(atoms).double()
+    torch.testing.assert_close(root @ root, unit.T @ unit / 4000)
+    scores = evaluate(make_dictionary(D), data, PCA, 0)
+    assert 0 < find(scores, metric="nearest_cosine", label=ANISOTROPIC) < 1
+    assert 0 <= find(scores, metric="beyond_covariance_null", label="") <= 1
 
 
 def test_atoms_of_another_width_and_an_unknown_rival_are_refused(data, make_dictionary):

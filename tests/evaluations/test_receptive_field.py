@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from unweave.activations.store import StoredTokens
 from unweave.errors import UnweaveError
-from unweave.evaluations.receptive_field import LENGTHS, Settings, cut, evaluate
+from unweave.evaluations.receptive_field import CAP, Settings, cut, evaluate
 from unweave.evaluations.receptive_field.fields import gradient_field, last_activations, ranks_of, suffix_field
-from unweave.evaluations.receptive_field.occurrences import strongest_rows
+from unweave.evaluations.receptive_field.occurrences import occurrence, strongest_rows
 from unweave.models.hook_points import HookPoint, capture
 from unweave.models.language_model import load_language_model
 
@@ -42,7 +42,7 @@ def test_every_feature_is_recovered_with_all_its_text(read, make_data, make_dict
     scores = evaluate(make_dictionary(16), make_data({"c": read}, tiny_model_folder), Settings(features=8), 0)
     for arm in ("bare", "kept first"):
         assert find(scores, metric="recovered_share", label=arm, x=15) == pytest.approx(1, abs=0.02)
-        assert 1 <= find(scores, metric="suffix_field_capped", label=arm, x=15) <= 2 * LENGTHS[-1]
+        assert 1 <= find(scores, metric="suffix_field_capped", label=arm, x=15) <= CAP
     assert 1 <= find(scores, metric="gradient_field") <= 9
 
 
@@ -92,6 +92,16 @@ def test_occurrences_are_distinct_tokens_in_order_of_strength():
     strengths = torch.tensor([[1.0], [5.0], [4.0], [3.0], [-1.0]])
     (rows,) = strongest_rows(strengths, np.array([7, 8, 8, 9, 6]), 4)
     assert rows.tolist() == [1, 3, 0]
+
+
+def test_a_long_text_keeps_its_first_token(model, make_corpus):
+    text = " ".join(["boat"] + ["river"] * 20 + ["bank"])
+    corpus = make_corpus(torch.zeros(22, 2), documents=1, texts=[text])
+    ids = np.array(model.tokenizer(text)["input_ids"])
+    corpus.tokens = StoredTokens(ids, np.zeros(22, dtype=np.int64), np.arange(22))
+    kept = occurrence("c", corpus, model.tokenizer, 0, 21, 5).ids
+    assert kept.tolist() == [ids[0], *ids[-4:]]
+    assert cut(kept, 2, keep_first=True).tolist() == [ids[0], *ids[-2:]]
 
 
 def test_a_corpus_in_which_nothing_fires_is_refused(read, make_data, make_dictionary, tiny_model_folder):

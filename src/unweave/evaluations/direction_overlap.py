@@ -4,6 +4,8 @@ The rival is fitted in the same job to the first corpus; which method it is, and
 configuration. Of each atom the largest |cosine| with an atom of the rival is taken: writing directions on both sides,
 as the paper's second version has it. Wider dictionaries have nearer neighbours by chance, so the null is a dictionary
 of random isotropic directions as many as the rival's; `beyond_null` is the share of atoms nearer than 95 % of those.
+Atoms of both sides may also lean to the same few directions without being the same: the null with the second moment of
+the rival's atoms (`random, rival's covariance`) takes that away.
 """
 
 from typing import Annotated, Any
@@ -27,7 +29,7 @@ Floats = NDArray[np.float64]
 
 QUANTILES = (0.05, 0.5, 0.95)
 NEAR = 0.7
-NULL = "random directions"
+NULL, ANISOTROPIC = "random directions", "random, rival's covariance"
 BLOCK = 1024
 
 
@@ -57,6 +59,14 @@ def nearest(atoms: Tensor, others: Tensor) -> Floats:
     return cosines
 
 
+def root_of_second_moment(atoms: Tensor) -> Tensor:
+    """Symmetric square root (d, d), float64, of the mean outer product of unit atoms (F, d)."""
+    unit = normalize(atoms.double())
+    values, axes = torch.linalg.eigh(unit.T @ unit / len(unit))
+    root: Tensor = (axes * values.clamp_min(0).sqrt()) @ axes.T
+    return root
+
+
 def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, seed: int) -> list[Score]:
     """Mean, quantiles and shares of the nearest |cosine| over atoms, and the null of each.
 
@@ -79,11 +89,14 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
         )
     drawn = torch.from_numpy(np.random.default_rng(seed).standard_normal(tuple(others.shape)))
     cosines, null = nearest(atoms, others), nearest(atoms, drawn)
+    leaning = nearest(atoms, drawn @ root_of_second_moment(others))
     weights = resampling_weights(len(cosines), seed) / len(cosines)
     threshold = float(np.quantile(null, 0.95))
     scores: list[Score] = []
-    for label, values in (("", cosines), (NULL, null)):
+    for label, values in (("", cosines), (NULL, null), (ANISOTROPIC, leaning)):
         shares = {"near_share": values > NEAR, "beyond_null": values > threshold}
+        if not label:
+            shares["beyond_covariance_null"] = values > float(np.quantile(leaning, 0.95))
         by_metric = {"nearest_cosine": values} | {metric: share.astype(np.float64) for metric, share in shares.items()}
         for metric, of_atoms in by_metric.items():
             low, high = percentile_interval(weights @ of_atoms)

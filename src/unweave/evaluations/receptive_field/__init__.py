@@ -3,7 +3,7 @@
 For the tokens on which a feature is strongest, the text before the token is cut to 1, 2, ..., 10, 20, 40 tokens and the
 model reads what is left. The suffix field is the shortest text with which the feature is among the `top` strongest of
 the token; a feature's is the mean over its occurrences. As the paper's first version has it, all occurrences count, and
-those that are not recovered as twice the longest text (`capped`). As its second has it, only those count that are among
+those that ten tokens do not recover as 11 (`capped`). As its second has it, only those count that are among
 the `top` with all their text, and a length beyond 10 is the geometric mean of the last that failed and the first that
 did not; `recovered_share` is the share of these that the longest cut recovers.
 
@@ -46,6 +46,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 LENGTHS = (*range(1, 11), 20, 40)
+CAP = 11
 ARMS = {"kept first": True, "bare": False}
 
 
@@ -135,8 +136,8 @@ def _suffix_scores(
     capped: dict[int, list[float]] = {}
     within: dict[int, list[float | None]] = {}
     for o, full_rank, of_lengths in zip(occurrences, full.tolist(), ranks.tolist(), strict=True):
-        first = next((n for rank, n in zip(of_lengths, LENGTHS, strict=True) if rank <= top), 2 * LENGTHS[-1])
-        capped.setdefault(o.feature, []).append(first)
+        first = next((n for rank, n in zip(of_lengths, LENGTHS, strict=True) if rank <= top), CAP)
+        capped.setdefault(o.feature, []).append(min(first, CAP))
         if full_rank <= top:
             within.setdefault(o.feature, []).append(suffix_field(of_lengths, LENGTHS, top))
     values = np.array([np.mean(fields) for fields in capped.values()])

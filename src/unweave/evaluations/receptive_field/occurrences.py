@@ -47,7 +47,7 @@ def strongest_rows(strengths: Tensor, ids: Integers, count: int) -> list[Integer
 def occurrence(
     name: str, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, feature: int, row: int, longest: int
 ) -> Occurrence:
-    """Read the text before row `row` of a corpus, `longest` tokens at most.
+    """Read the text before row `row` of a corpus: its first token and the last ones, `longest` at most in all.
 
     Raises
     ------
@@ -61,4 +61,4 @@ def occurrence(
         raise UnweaveError(
             f"{name}: document {int(rows.docs[row])} is not tokenised as it was harvested: harvest {name} again"
         )
-    return Occurrence(feature, ids[-longest:])
+    return Occurrence(feature, torch.cat([ids[:1], ids[1:][1 - longest :]]))
