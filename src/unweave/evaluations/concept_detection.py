@@ -16,6 +16,7 @@ descriptions and sentences instead; a randomly initialised model as a further co
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -29,7 +30,7 @@ from transformers import PreTrainedTokenizerBase
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.coefficients import split_signs
 from unweave.methods.dictionary import Dictionary
 from unweave.models.language_model import load_tokenizer
@@ -222,26 +223,10 @@ def _strings(ids: NDArray[np.integer], tokenizer: PreTrainedTokenizerBase) -> ND
 
 
 def _scores(name: str, label: str, found: Sequence[Detection], seed: int) -> list[Score]:
-    weights = resampling_weights(len(found), seed) / len(found)
-
-    def score(metric: str, values: Floats, unit: str) -> Score:
-        low, high = percentile_interval(weights @ values)
-        return Score(
-            metric=metric,
-            value=float(values.mean()),
-            dataset=name,
-            n=len(values),
-            unit=unit,
-            higher_is_better=True,
-            ci_low=low,
-            ci_high=high,
-            label=label,
-            seed=seed,
-        )
-
+    score = partial(mean_score, seed=seed, dataset=name, label=label)
     values = {metric: np.array([getattr(one, metric) for one in found]) for metric in METRICS}
-    scores = [score(metric, values[metric], unit) for metric, unit in METRICS.items()]
-    scores.append(score("positive_s_cd", (values["s_cd"] > 0).astype(np.float64), "1"))
+    scores = [score(metric, values[metric], unit=unit, better=True) for metric, unit in METRICS.items()]
+    scores.append(score("positive_s_cd", values["s_cd"] > 0, better=True))
     clipped = float(np.mean([one.clipped for one in found]))
     scores.append(
         Score(

@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 
 from unweave.config import Strict
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import mean_interval
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
 
@@ -86,29 +86,13 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
         labels = clusters(directions, settings.cluster_size, signed=dictionary.traits.signed)
         found, sizes = redundancies(directions, labels)
         if len(found) > 1:
-            scores.append(_score("redundancy", found, label, "atoms per dimension", seed))
-            scores.append(_score("redundant_clusters", (found > 1).astype(np.float64), label, "1", seed))
-            scores.append(_score("cluster_size", sizes, label, "atoms", seed))
+            scores.append(mean_score("redundancy", found, seed=seed, unit="atoms per dimension", label=label))
+            scores.append(mean_score("redundant_clusters", found > 1, seed=seed, label=label))
+            scores.append(mean_score("cluster_size", sizes, seed=seed, unit="atoms", label=label))
     size = dictionary.traits.group_size
     if size > 1:
         groups = atoms.reshape(-1, size, atoms.shape[1])
         alive = groups[groups.norm(dim=(1, 2)) > 0]
         ratios = np.array([size / dimensions(group) for group in alive])
-        scores.append(_score("group_redundancy", ratios, "", "atoms per dimension", seed))
+        scores.append(mean_score("group_redundancy", ratios, seed=seed, unit="atoms per dimension"))
     return scores
-
-
-def _score(metric: str, values: Floats, label: str, unit: str, seed: int) -> Score:
-    low, high = mean_interval(values, seed)
-    return Score(
-        metric=metric,
-        value=float(values.mean()),
-        dataset="",
-        n=len(values),
-        unit=unit,
-        higher_is_better=None,
-        ci_low=low,
-        ci_high=high,
-        label=label,
-        seed=seed,
-    )

@@ -12,6 +12,8 @@ without any structure, on as many tokens: the rank that a group of this size and
 resample groups.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.core.firing import firing
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import mean_interval
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.methods.sasa.nuclear import gram
 from unweave.methods.sasa.ranks import CodeCovariance, decoder_spectra, participation_ratio, rank90, stable_rank
@@ -106,28 +108,14 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
 
 
 def _scores(name: str, label: str, spectra: Tensor, size: int, seed: int) -> list[Score]:
-    def score(metric: str, values: Tensor, unit: str, x: float | None = None) -> Score:
-        array = values.double().numpy()
-        low, high = mean_interval(array, seed)
-        return Score(
-            metric=metric,
-            value=float(array.mean()),
-            dataset=name,
-            n=len(array),
-            unit=unit,
-            higher_is_better=None,
-            ci_low=low,
-            ci_high=high,
-            x_name="" if x is None else "rank",
-            x=x,
-            label=label,
-            seed=seed,
-        )
-
+    score = partial(mean_score, seed=seed, dataset=name, label=label)
     ranks = rank90(spectra)
+    in_dimensions = {
+        "rank90": ranks,
+        "stable_rank": stable_rank(spectra),
+        "participation_ratio": participation_ratio(spectra),
+    }
     return [
-        score("rank90", ranks, "dimensions"),
-        score("stable_rank", stable_rank(spectra), "dimensions"),
-        score("participation_ratio", participation_ratio(spectra), "dimensions"),
-        *(score("rank_share", ranks == rank, "1", float(rank)) for rank in range(1, size + 1)),
+        *(score(metric, values.numpy(), unit="dimensions") for metric, values in in_dimensions.items()),
+        *(score("rank_share", (ranks == rank).numpy(), x_name="rank", x=rank) for rank in range(1, size + 1)),
     ]

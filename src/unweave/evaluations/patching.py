@@ -26,7 +26,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from unweave.config import Site, Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import Corpus, EvaluationData, target_of
-from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.intervals import resampling_weights
+from unweave.evaluations.resampled_scores import drawn_score
 from unweave.evaluations.sparse_codes import sparse_reconstructions, sparsities
 from unweave.methods.dictionary import Dictionary
 from unweave.models.hook_points import HookPoint, capture, replaced
@@ -182,21 +183,18 @@ def _scores(
         raise UnweaveError(f"{name}: zero ablation does not raise the model's loss: evaluate on more text")
 
     def score(metric: str, arm: Arm, values: Floats, unit: str, *, better: bool) -> Score:
-        low, high = percentile_interval(values[1:])
         is_baseline = isinstance(arm, str)
-        return Score(
-            metric=metric,
-            value=float(values[0]),
-            dataset=name,
+        return drawn_score(
+            metric,
+            values,
             n=int(counts.sum()),
+            seed=seed,
             unit=unit,
-            higher_is_better=better,
-            ci_low=low,
-            ci_high=high,
+            better=better,
+            dataset=name,
+            label=str(arm) if is_baseline else "",
             x_name="" if is_baseline else "k",
             x=None if is_baseline else float(arm),
-            label=str(arm) if is_baseline else "",
-            seed=seed,
         )
 
     scores = [score("cross_entropy", arm, values, "nats", better=False) for arm, values in cross_entropy.items()]

@@ -7,15 +7,19 @@ enough, and no token is decoded. Where decoding does not add up (rows that are r
 is decoded once per ablation.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
+from unweave.activations.memory import InMemoryActivations
+from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.balanced_samples import Draws
 from unweave.evaluations.documents import Documents
@@ -81,6 +85,35 @@ def ablated_by_decoding(
     return logits
 
 
+class AblationSettings(Strict):
+    """What evaluations that ablate features under probes have in common."""
+
+    n: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[2, 5, 10, 20, 50, 100, 500],
+        description="features that are ablated; numbers above that of the features are left out",
+    )
+    control_draws: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="seeded draws of random features that are averaged"
+    )
+    saebench_compat: bool = Field(default=False, description="do what SAEBench 0.6.0 does, its defects among it")
+    context: Annotated[int, Field(ge=1)] = Field(
+        default=128, description="tokens that SAEBench pads a text to; only used with `saebench_compat`"
+    )
+
+    def numbers(self, features: int) -> list[int]:
+        """Ascending numbers to ablate of so many features."""
+        return sorted(n for n in set(self.n) if n <= features)
+
+    @property
+    def saebench_context(self) -> int | None:
+        """What `read_texts` takes."""
+        return self.context if self.saebench_compat else None
+
+    def strongest(self, effect: Floats, n: int) -> Integers:
+        """Choose the features to ablate by their effect (F,)."""
+        return (strongest_saebench if self.saebench_compat else strongest)(effect, n)
+
+
 @dataclass(frozen=True)
 class AblatableTexts:
     """Labelled texts of one corpus, whose probes can be asked what they see without some features."""
@@ -110,6 +143,17 @@ class AblatableTexts:
             return columns[:, None]
         return columns.reshape(1 + self.split, -1, size).swapaxes(0, 1).reshape(-1, size * (1 + self.split))
 
+    def columns(self, units: Integers, *, by_group: bool) -> Integers:
+        """Columns of some features, or if not `by_group` of single codes."""
+        return self.groups[units].ravel() if by_group else units
+
+    @cached_property
+    def firing(self) -> Integers:
+        """Columns (k, columns of each) of the features that fire in the training texts: what the control draws from."""
+        fires = (self.train.features != 0).any(axis=0)
+        firing: Integers = self.groups[fires[self.groups].any(axis=1)]
+        return firing
+
     def train_probes(self, draws: Draws, *, saebench: bool) -> Probes:
         """One probe per class, as SAEBench trains it or to its minimum."""
         probes = []
@@ -133,6 +177,15 @@ class AblatableTexts:
             yield from (logits + probes.biases).swapaxes(0, 1)
 
 
+def random_ablations(
+    texts: AblatableTexts, settings: AblationSettings, probes: int, rng: np.random.Generator
+) -> Iterator[dict[int, list[Integers]]]:
+    """N to the columns of N features of chance for each of so many probes, `control_draws` times."""
+    for _ in range(settings.control_draws):
+        orders = [rng.permutation(len(texts.firing)) for _ in range(probes)]
+        yield {n: [texts.firing[order[:n]].ravel() for order in orders] for n in settings.numbers(len(texts.groups))}
+
+
 def read_texts(
     name: str, corpus: Corpus, dictionary: Dictionary, device: torch.device, saebench_context: int | None = None
 ) -> AblatableTexts:
@@ -150,8 +203,7 @@ def read_texts(
     documents = Documents.of(corpus.tokens.docs)
     masks = split_masks(name, corpus, documents)
     target = target_of(dictionary, name, corpus)
-    compat = saebench_context is not None
-    split = dictionary.traits.signed and not compat
+    split = dictionary.traits.signed and saebench_context is None
     adds_up = dictionary.row_scales(torch.zeros(1, corpus.activations.d, device=device)) is not None
 
     def parts(x: Tensor, rebuilt: Tensor) -> list[Tensor]:
@@ -159,16 +211,6 @@ def read_texts(
         scales = dictionary.row_scales(x)
         codes = codes if scales is None else codes * scales
         return [split_signs(codes) if split else codes, rebuilt]
-
-    def by_decoding(ablations: Sequence[Integers], weights: Floats) -> Floats:
-        weights_DC = torch.from_numpy(weights).float().to(device)
-        (logits,) = means_of_documents(
-            [corpus.activations],
-            documents,
-            lambda x: [ablated_by_decoding(dictionary, x, ablations, weights_DC, split=split)],
-            device,
-        )
-        return logits[masks["test"]]
 
     codes, activations = means_of_documents([corpus.activations, target], documents, parts, device)
     labels = np.asarray(corpus.labels)[documents.indices]
@@ -178,7 +220,7 @@ def read_texts(
         texts.chosen(masks["train"]),
         texts.chosen(masks["test"]),
         split,
-        None if adds_up else by_decoding,
+        None if adds_up else _by_decoding(dictionary, corpus, masks["test"][documents.of_row], device, split=split),
     )
     if saebench_context is None:
         return found
@@ -191,3 +233,28 @@ def read_texts(
         )
     padding, _ = parts(torch.zeros(1, corpus.activations.d, device=device), torch.zeros(1, 1))
     return replace(found, leak=((saebench_context - lengths) / lengths)[:, None] * padding.double().cpu().numpy())
+
+
+def _by_decoding(
+    dictionary: Dictionary, corpus: Corpus, tested: NDArray[np.bool_], device: torch.device, *, split: bool
+) -> ByDecoding:
+    """Of the `tested` (n,) tokens of the corpus, which stay in memory."""
+    mask = torch.from_numpy(tested)
+    kept, start = [], 0
+    for block in corpus.activations.blocks():
+        kept.append(block[mask[start : start + len(block)]])
+        start += len(block)
+    activations = InMemoryActivations(torch.cat(kept))
+    documents = Documents.of(corpus.tokens.docs[tested])
+
+    def logits(ablations: Sequence[Integers], weights: Floats) -> Floats:
+        weights_DC = torch.from_numpy(weights).float().to(device)
+        (found,) = means_of_documents(
+            [activations],
+            documents,
+            lambda block: [ablated_by_decoding(dictionary, block, ablations, weights_DC, split=split)],
+            device,
+        )
+        return found
+
+    return logits

@@ -24,20 +24,20 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import Corpus, EvaluationData
-from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.intervals import resampling_weights
 from unweave.evaluations.linear_probes import Probes, train_probe, train_probe_saebench
 from unweave.evaluations.pooling import LabelledTexts
 from unweave.evaluations.probe_ablation import (
     AblatableTexts,
+    AblationSettings,
     ByDecoding,
     mean_difference,
+    random_ablations,
     read_texts,
-    strongest,
-    strongest_saebench,
 )
+from unweave.evaluations.resampled_scores import drawn_score
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
 
@@ -57,22 +57,11 @@ Results = dict[tuple[str, str, int], Floats]
 """(metric, label, N) to values (draws,), of which the first is of the texts as they are."""
 
 
-class Settings(Strict):
+class Settings(AblationSettings):
     """Settings of spurious correlation removal; it needs two corpora."""
 
     labels: Annotated[list[str], Field(min_length=2, max_length=2)] = Field(
         default=["positive", "negative"], description="two classes that both corpora have"
-    )
-    n: list[Annotated[int, Field(ge=1)]] = Field(
-        default=[2, 5, 10, 20, 50, 100, 500],
-        description="features that are ablated; numbers above that of the features are left out",
-    )
-    control_draws: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="seeded draws of random features that are averaged"
-    )
-    saebench_compat: bool = Field(default=False, description="do what SAEBench 0.6.0 does, its defects among it")
-    context: Annotated[int, Field(ge=1)] = Field(
-        default=128, description="tokens that SAEBench pads a text to; only used with `saebench_compat`"
     )
 
 
@@ -140,17 +129,18 @@ class Accuracies:
 
 DIRECTIONS = {"scr_dir1": (LABELS, CORPORA), "scr_dir2": (CORPORA, LABELS)}
 """Probe whose features are ablated, and task that the biased probe is scored on."""
+ABLATED = [probe for probe, _ in DIRECTIONS.values()]
 
 
 def scr(
-    texts: AblatableTexts, probes: Probes, accuracies: Accuracies, ablations: Mapping[int, Mapping[str, Integers]]
+    texts: AblatableTexts, probes: Probes, accuracies: Accuracies, ablations: Mapping[int, Sequence[Integers]]
 ) -> Iterator[tuple[int, dict[str, Floats]]]:
-    """N and its metrics, for `ablations` by N and by the probe whose features they are."""
+    """N and its metrics, for `ablations` by N: the columns that are ablated for each of ABLATED."""
     clean = probes.logits(texts.test.activations)
     before = {task: accuracies.of(clean, BIASED, task) for _, task in DIRECTIONS.values()}
     oracle = {task: accuracies.of(clean, task, task) for _, task in DIRECTIONS.values()}
-    for n, of_probe in ablations.items():
-        logits = dict(zip(of_probe, texts.ablated(clean, probes, list(of_probe.values())), strict=True))
+    for n, of_probes in ablations.items():
+        logits = dict(zip(ABLATED, texts.ablated(clean, probes, of_probes), strict=True))
         found = {
             metric: removal(before[task], accuracies.of(logits[ablated], BIASED, task), oracle[task])
             for metric, (ablated, task) in DIRECTIONS.items()
@@ -177,9 +167,7 @@ def read_quadrants(dictionary: Dictionary, data: EvaluationData, settings: Setti
     parts = []
     for place, (name, corpus) in enumerate(data.corpora.items()):
         of_label = _label_numbers(name, corpus, settings.labels)
-        texts = read_texts(
-            name, corpus, dictionary, data.device, settings.context if settings.saebench_compat else None
-        )
+        texts = read_texts(name, corpus, dictionary, data.device, settings.saebench_context)
         parts.append(_with_quadrants(texts, place, of_label))
     first, second = parts
     by_decoding = first.by_decoding and second.by_decoding and _both(first.by_decoding, second.by_decoding)
@@ -244,10 +232,9 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     texts = read_quadrants(dictionary, data, settings)
     rng = np.random.default_rng(seed)
     of_train, of_test = tasks(texts.train.labels, rng), tasks(texts.test.labels, rng)
-    compat = settings.saebench_compat
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        probes = train_probes(texts, of_train, of_test, saebench=compat)
+        probes = train_probes(texts, of_train, of_test, saebench=settings.saebench_compat)
     resamples = resampling_weights(len(texts.test.labels), seed, strata=texts.test.labels)
     accuracies = Accuracies(of_test, resamples)
     clean = probes.logits(texts.test.activations)
@@ -258,7 +245,20 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     }
     results |= _all_arms(texts, probes, accuracies, of_train, settings, rng)
     name = " x ".join([*data.corpora])
-    return [_score(name, key, values, len(texts.test.labels), seed) for key, values in results.items()]
+    return [
+        drawn_score(
+            metric,
+            values,
+            n=len(texts.test.labels),
+            seed=seed,
+            better=True,
+            dataset=name,
+            label=label,
+            x_name="n" if n else "",
+            x=n or None,
+        )
+        for (metric, label, n), values in results.items()
+    ]
 
 
 def _all_arms(
@@ -269,50 +269,23 @@ def _all_arms(
     settings: Settings,
     rng: np.random.Generator,
 ) -> Results:
-    compat = settings.saebench_compat
-    grouped = texts.dictionary.traits.group_size > 1 and not compat
+    grouped = texts.dictionary.traits.group_size > 1 and not settings.saebench_compat
     gains = texts.atoms @ probes.weights.T
     results: Results = {}
-    ablated = (LABELS, CORPORA)
     arms = {"": grouped} | ({"columns": False} if grouped else {})
     for label, by_group in arms.items():
         effect = effects(texts, gains, of_train, by_group=by_group)
-        choose = strongest_saebench if compat else strongest
-        ns = sorted(n for n in set(settings.n) if n <= len(effect[LABELS]))
-
-        chosen = {n: {probe: choose(effect[probe], n) for probe in ablated} for n in ns}
-        if by_group:
-            chosen = {n: {probe: texts.groups[g].ravel() for probe, g in of.items()} for n, of in chosen.items()}
+        chosen = {
+            n: [texts.columns(settings.strongest(effect[probe], n), by_group=by_group) for probe in ABLATED]
+            for n in settings.numbers(len(effect[LABELS]))
+        }
         for n, found in scr(texts, probes, accuracies, chosen):
             results |= {(metric, label, n): values for metric, values in found.items()}
-    if compat:
+    if settings.saebench_compat:
         return results
-    firing = texts.groups[(texts.train.features != 0).any(axis=0)[texts.groups].any(axis=1)]
-    ns = sorted(n for n in set(settings.n) if n <= len(texts.groups))
-    for _ in range(settings.control_draws):
-        orders = {probe: rng.permutation(len(firing)) for probe in ablated}
-        drawn = {n: {probe: firing[order[:n]].ravel() for probe, order in orders.items()} for n in ns}
+    for drawn in random_ablations(texts, settings, len(ABLATED), rng):
         for n, found in scr(texts, probes, accuracies, drawn):
             for metric, values in found.items():
                 key = (metric, RANDOM, n)
                 results[key] = results.get(key, 0) + values / settings.control_draws
     return results
-
-
-def _score(name: str, key: tuple[str, str, int], values: Floats, n: int, seed: int) -> Score:
-    metric, label, x = key
-    low, high = percentile_interval(values[1:])
-    return Score(
-        metric=metric,
-        value=float(values[0]),
-        dataset=name,
-        n=n,
-        unit="1",
-        higher_is_better=True,
-        ci_low=low,
-        ci_high=high,
-        x_name="n" if x else "",
-        x=float(x) if x else None,
-        label=label,
-        seed=seed,
-    )

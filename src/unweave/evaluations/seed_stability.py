@@ -20,7 +20,7 @@ from torch import Tensor
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
 
@@ -90,23 +90,10 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     null = matched(similarities(dictionary.atoms, random_like(dictionary.atoms, seed), size))
     scores = []
     for label, values in (("", np.mean(found, axis=0)), ("random directions", null)):
-        weights = resampling_weights(len(values), seed) / len(values)
         metrics = {"matched_similarity": values}
-        metrics |= {f"found_again_{threshold:g}": (values > threshold).astype(np.float64) for threshold in THRESHOLDS}
-        for metric, of_features in metrics.items():
-            low, high = percentile_interval(weights @ of_features)
-            scores.append(
-                Score(
-                    metric=metric,
-                    value=float(of_features.mean()),
-                    dataset=name,
-                    n=len(of_features),
-                    unit="1",
-                    higher_is_better=True,
-                    ci_low=low,
-                    ci_high=high,
-                    label=label,
-                    seed=seed,
-                )
-            )
+        metrics |= {f"found_again_{threshold:g}": values > threshold for threshold in THRESHOLDS}
+        scores += [
+            mean_score(metric, of_features, seed=seed, better=True, dataset=name, label=label)
+            for metric, of_features in metrics.items()
+        ]
     return scores

@@ -20,25 +20,23 @@ Where SAEBench 0.6.0 differs (`saebench_compat` follows it):
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 
-from unweave.config import Strict
 from unweave.evaluations.balanced_samples import Draws
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.intervals import resampling_weights
 from unweave.evaluations.linear_probes import Probes
 from unweave.evaluations.probe_ablation import (
     AblatableTexts,
+    AblationSettings,
     mean_difference,
+    random_ablations,
     read_texts,
-    strongest,
-    strongest_saebench,
 )
+from unweave.evaluations.resampled_scores import drawn_score
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
 
@@ -51,20 +49,8 @@ Results = dict[tuple[str, str, int], Floats]
 """(metric, label, N) to values (C, draws), of which the first draw is of the texts as they are."""
 
 
-class Settings(Strict):
+class Settings(AblationSettings):
     """Settings of targeted probe perturbation."""
-
-    n: list[Annotated[int, Field(ge=1)]] = Field(
-        default=[2, 5, 10, 20, 50, 100, 500],
-        description="features that are ablated; numbers above that of the features are left out",
-    )
-    control_draws: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="seeded draws of random features that are averaged"
-    )
-    saebench_compat: bool = Field(default=False, description="do what SAEBench 0.6.0 does, its defects among it")
-    context: Annotated[int, Field(ge=1)] = Field(
-        default=128, description="tokens that SAEBench pads a text to; only used with `saebench_compat`"
-    )
 
 
 def perturbation(clean: Sequence[Floats], ablated: Sequence[Sequence[Floats]]) -> dict[str, Floats]:
@@ -79,16 +65,16 @@ def perturbation(clean: Sequence[Floats], ablated: Sequence[Sequence[Floats]]) -
     return {"tpp": intended - unintended, "tpp_intended": intended, "tpp_unintended": unintended}
 
 
-def class_effects(texts: AblatableTexts, gains: Floats, draws: Draws, *, by_column: bool) -> Floats:
+def class_effects(texts: AblatableTexts, gains: Floats, draws: Draws, *, by_group: bool) -> Floats:
     """Effect (C, units) of each column, or of each group of columns, on the probe of each class."""
     codes, labels = texts.train.features, texts.train.labels
     found = []
     for index, target in enumerate(np.unique(labels).tolist()):
         difference = mean_difference(codes, *draws.train(labels, target))
-        if by_column:
-            found.append(np.maximum(difference, 0) * gains[:, index])
-        else:
+        if by_group:
             found.append((difference * gains[:, index])[texts.groups].sum(axis=1))
+        else:
+            found.append(np.maximum(difference, 0) * gains[:, index])
     return np.array(found)
 
 
@@ -132,17 +118,15 @@ def tpp(
     accuracies = Accuracies(texts, probes, draws, resamples)
     clean = accuracies.of(accuracies.clean_logits)
     results: Results = {("probe_accuracy", "", 0): np.array(clean)}
-    grouped = len(texts.groups) < len(texts.atoms) and texts.dictionary.traits.group_size > 1
-    compat = settings.saebench_compat
-    arms = {FEATURES: not grouped or compat} | ({COLUMNS: True} if grouped and not compat else {})
-    for label, by_column in arms.items():
-        effect = class_effects(texts, gains, draws, by_column=by_column)
-        choose = strongest_saebench if compat else strongest
-        ns = sorted(n for n in set(settings.n) if n <= effect.shape[1])
-        chosen = {n: [choose(e, n) if by_column else texts.groups[choose(e, n)].ravel() for e in effect] for n in ns}
+    grouped = texts.dictionary.traits.group_size > 1 and not settings.saebench_compat
+    arms = {FEATURES: grouped} | ({COLUMNS: False} if grouped else {})
+    for label, by_group in arms.items():
+        effect = class_effects(texts, gains, draws, by_group=by_group)
+        ns = settings.numbers(effect.shape[1])
+        chosen = {n: [texts.columns(settings.strongest(e, n), by_group=by_group) for e in effect] for n in ns}
         for n, ablated in zip(ns, perturb(texts, probes, accuracies, chosen), strict=True):
             results |= {(metric, label, n): v for metric, v in perturbation(clean, ablated).items()}
-    if not compat:
+    if not settings.saebench_compat:
         results |= random_features(texts, settings, probes, accuracies, clean, seed)
     return results
 
@@ -151,15 +135,9 @@ def random_features(
     texts: AblatableTexts, settings: Settings, probes: Probes, accuracies: Accuracies, clean: list[Floats], seed: int
 ) -> Results:
     """Ablate as many features (or groups), drawn for each class from those that fire in the training texts."""
-    rng = np.random.default_rng(seed)
-    units = texts.groups
-    firing = units[(texts.train.features != 0).any(axis=0)[units].any(axis=1)]
-    ns = sorted(n for n in set(settings.n) if n <= len(units))
     totals: Results = {}
-    for _ in range(settings.control_draws):
-        orders = [rng.permutation(len(firing)) for _ in accuracies.targets]
-        chosen = {n: [firing[order[:n]].ravel() for order in orders] for n in ns}
-        for n, ablated in zip(ns, perturb(texts, probes, accuracies, chosen), strict=True):
+    for drawn in random_ablations(texts, settings, len(accuracies.targets), np.random.default_rng(seed)):
+        for n, ablated in zip(drawn, perturb(texts, probes, accuracies, drawn), strict=True):
             for metric, values in perturbation(clean, ablated).items():
                 totals[metric, RANDOM, n] = totals.get((metric, RANDOM, n), 0) + values / settings.control_draws
     return totals
@@ -169,13 +147,12 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     """TPP against N for every corpus, its two parts, each class's own, and the control."""
     scores = []
     for name, corpus in data.corpora.items():
-        compat = settings.saebench_compat
-        texts = read_texts(name, corpus, dictionary, data.device, settings.context if compat else None)
+        texts = read_texts(name, corpus, dictionary, data.device, settings.saebench_context)
         resamples = resampling_weights(len(texts.test.labels), [seed, *name.encode()], strata=texts.test.labels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            draws = Draws.saebench() if compat else Draws.fixed(seed)
-            probes = texts.train_probes(draws, saebench=compat)
+            draws = Draws.saebench() if settings.saebench_compat else Draws.fixed(seed)
+            probes = texts.train_probes(draws, saebench=settings.saebench_compat)
             results = tpp(texts, settings, draws, resamples, seed, probes)
         scores += _scores(name, results, len(texts.test.labels), corpus.label_names, seed)
     return scores
@@ -183,20 +160,16 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
 
 def _scores(name: str, results: Results, n: int, label_names: Sequence[str], seed: int) -> list[Score]:
     def score(metric: str, label: str, x: int, values: Floats) -> Score:
-        low, high = percentile_interval(values[1:])
-        return Score(
-            metric=metric,
-            value=float(values[0]),
-            dataset=name,
+        return drawn_score(
+            metric,
+            values,
             n=n,
-            unit="1",
-            higher_is_better=None if metric == "tpp_unintended" else True,
-            ci_low=low,
-            ci_high=high,
-            x_name="n" if x else "",
-            x=float(x) if x else None,
-            label=label,
             seed=seed,
+            better=None if metric == "tpp_unintended" else True,
+            dataset=name,
+            label=label,
+            x_name="n" if x else "",
+            x=x or None,
         )
 
     scores = []

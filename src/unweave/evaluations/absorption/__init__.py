@@ -28,7 +28,7 @@ from unweave.evaluations.absorption.latents import letter_probe, main_latents
 from unweave.evaluations.absorption.scoring import absorption
 from unweave.evaluations.absorption.words import EXAMPLES, Asked, Words, draw_words
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import mean_interval
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.coefficients import split_signs
 from unweave.methods.dictionary import Dictionary
 from unweave.models.language_model import load_language_model
@@ -132,28 +132,15 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     found = letter_scores(x.double().cpu().numpy(), *read_out(dictionary, x), words.letters, train)
     if not found:
         raise UnweaveError(f"no first letter can be told at layer {data.layer}: leave absorption out for this model")
-    scores = [_score("spelling_accuracy", spelled.astype(np.float64), "1", None, seed)]
-    scores += [_score(metric, values, *UNITS[metric], seed) for metric, values in found.items()]
+    scores = [mean_score("spelling_accuracy", spelled, seed=seed, dataset=DATASET)]
+    for metric, values in found.items():
+        unit, better = UNITS[metric]
+        scores.append(mean_score(metric, values, seed=seed, unit=unit, better=better, dataset=DATASET))
     letters = len(found["main_latents"])
     letters_score = Score(
         metric="letters", value=letters, dataset=DATASET, n=26, unit="letters", higher_is_better=None, seed=seed
     )
     return [*scores, letters_score]
-
-
-def _score(metric: str, values: Floats, unit: str, better: bool | None, seed: int) -> Score:
-    interval = mean_interval(values, seed) if len(values) > 1 else (None, None)
-    return Score(
-        metric=metric,
-        value=float(values.mean()),
-        dataset=DATASET,
-        n=len(values),
-        unit=unit,
-        higher_is_better=better,
-        ci_low=interval[0],
-        ci_high=interval[1],
-        seed=seed,
-    )
 
 
 def _train_mask(words: Words, rng: np.random.Generator) -> NDArray[np.bool_]:

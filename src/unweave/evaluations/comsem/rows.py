@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unweave.evaluations.intervals import percentile_interval, resampling_weights
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.results.scores import Score
 
 
@@ -48,28 +48,17 @@ class Rows:
         self, values: Mapping[str, NDArray[np.generic]], *, x_name: str = "", x: float | None = None
     ) -> list[Score]:
         """Mean of each metric's values (A,) of the same features, with its interval; nothing for fewer than two."""
-        table = np.array(list(values.values()), dtype=np.float64)
-        n = table.shape[1]
-        if n < 2:
-            return []
-        resampled = resampling_weights(n, self.seed) @ table.T / n
-        scores = []
-        for metric, mean, draws in zip(values, table.mean(axis=1).tolist(), resampled.T, strict=True):
-            low, high = percentile_interval(draws)
-            scores.append(
-                Score(
-                    metric=metric,
-                    value=mean,
-                    dataset=self.dataset,
-                    n=n,
-                    unit="1",
-                    higher_is_better=True,
-                    ci_low=low,
-                    ci_high=high,
-                    x_name=x_name,
-                    x=x,
-                    label=self.label,
-                    seed=self.seed,
-                )
+        return [
+            mean_score(
+                metric,
+                of_features,
+                seed=self.seed,
+                better=True,
+                dataset=self.dataset,
+                label=self.label,
+                x_name=x_name,
+                x=x,
             )
-        return scores
+            for metric, of_features in values.items()
+            if len(of_features) > 1
+        ]

@@ -18,6 +18,7 @@ fire on the concept; `whole activation` bounds the accuracy and `chance` is 1 / 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -33,7 +34,8 @@ from unweave.evaluations.concept_splitting.lexicon import CONCEPTS, Occurrences,
 from unweave.evaluations.concept_splitting.values import balanced_accuracy, columns_of
 from unweave.evaluations.core.firing import firing
 from unweave.evaluations.evaluation import Corpus, EvaluationData
-from unweave.evaluations.intervals import Floats, mean_interval
+from unweave.evaluations.intervals import Floats
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.models.language_model import load_tokenizer
 from unweave.results.scores import Score
@@ -158,7 +160,8 @@ def _counts(name: str, concepts: list[str], seen: _Seen, group_size: int, seed: 
         control = found[metric][len(concepts) :].reshape(-1, len(concepts)).mean(axis=0)
         better = True if metric == "best_f1" else None
         scores += [
-            _mean(name, metric, arm, unit, label, seed, better) for label, arm in (("", values), (WORDS, control))
+            mean_score(metric, arm, seed=seed, unit=unit, better=better, dataset=name, label=label)
+            for label, arm in (("", values), (WORDS, control))
         ]
         tokens = seen.present[: len(concepts)].astype(int).tolist()
         scores += [
@@ -188,6 +191,7 @@ def _accuracies(
 ) -> list[Score]:
     f1 = f1_of(seen.hits, seen.fired, seen.present)
     values = [found.values for found in concepts.values()]
+    accuracy = partial(mean_score, "value_accuracy", seed=seed, better=True, dataset=name)
     scores: list[Score] = []
     for budget in settings.columns:
         ours, random = [], []
@@ -200,37 +204,9 @@ def _accuracies(
             ]
             random.append(np.mean([balanced_accuracy(seen.codes[number][:, c], words, seed) for c in draws]))
         for label, arm in (("", ours), (UNITS, random)):
-            scores.append(_mean(name, "value_accuracy", np.array(arm), "1", label, seed, True, "columns", budget))
+            scores.append(accuracy(np.array(arm), label=label, x_name="columns", x=budget))
     whole = [balanced_accuracy(x, words, seed) for x, words in zip(seen.activations, values, strict=True)]
     chance = [1 / len(np.unique(words)) for words in values]
     for label, arm in ((WHOLE, whole), (CHANCE, chance)):
-        scores.append(_mean(name, "value_accuracy", np.array(arm), "1", label, seed, True))
+        scores.append(accuracy(np.array(arm), label=label))
     return scores
-
-
-def _mean(
-    name: str,
-    metric: str,
-    values: Floats,
-    unit: str,
-    label: str,
-    seed: int,
-    better: bool | None,
-    x_name: str = "",
-    x: float | None = None,
-) -> Score:
-    low, high = mean_interval(values, seed)
-    return Score(
-        metric=metric,
-        value=float(values.mean()),
-        dataset=name,
-        n=len(values),
-        unit=unit,
-        higher_is_better=better,
-        ci_low=low,
-        ci_high=high,
-        x_name=x_name,
-        x=x,
-        label=label,
-        seed=seed,
-    )

@@ -13,6 +13,7 @@ union of the supports (`random neurons of the family`), and of the layer (`rando
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -24,8 +25,8 @@ from torch import Tensor
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import mean_interval
 from unweave.evaluations.neuron_groups.supports import core, exclusive, features_of_terms, jaccard, supports
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.evaluations.steering.calibration import calibrate, divergence_from
 from unweave.evaluations.steering.directions import in_residual_stream
 from unweave.evaluations.temporal_geometry.prompts import FAMILIES, read_terms
@@ -197,10 +198,21 @@ def _effects(
         if not group.label:
             sizes.setdefault(group.kind, []).append(float((group.weights != 0).sum()))
     scores = [
-        _score(f"{kind}_neurons", family, np.array(counts), "", "neurons", seed) for kind, counts in sizes.items()
+        mean_score(f"{kind}_neurons", np.array(counts), seed=seed, unit="neurons", dataset=family)
+        for kind, counts in sizes.items()
     ]
     for (kind, label), effects in found.items():
-        scores.append(_score(f"{kind}_effect", family, np.concatenate(effects), label, "logit", seed))
+        scores.append(
+            mean_score(
+                f"{kind}_effect",
+                np.concatenate(effects),
+                seed=seed,
+                unit="logit",
+                better=True,
+                dataset=family,
+                label=label,
+            )
+        )
     return scores
 
 
@@ -212,27 +224,10 @@ def _overlaps(
     rest = np.setdiff1d(np.arange(len(masks)), chosen)
     drawn = rng.choice(rest, size=min(len(rest), len(chosen)), replace=False)
     across = jaccard(masks[np.concatenate([chosen, drawn])])[: len(chosen), len(chosen) :]
+    overlap = partial(mean_score, seed=seed, dataset=family)
     scores = [
-        _score("mean_overlap", family, np.array([within[pair] for pair in pairs]), "", "1", seed),
-        _score("mean_overlap", family, across.ravel(), "with features of no term", "1", seed),
+        overlap("mean_overlap", np.array([within[pair] for pair in pairs])),
+        overlap("mean_overlap", across.ravel(), label="with features of no term"),
     ]
-    scores += [
-        _score("overlap", family, np.array([within[i, j]]), f"{names[j]}|{names[i]}", "1", seed) for i, j in pairs
-    ]
+    scores += [overlap("overlap", np.array([within[i, j]]), label=f"{names[j]}|{names[i]}") for i, j in pairs]
     return scores
-
-
-def _score(metric: str, family: str, values: Floats, label: str, unit: str, seed: int) -> Score:
-    low, high = mean_interval(values, seed) if len(values) > 1 else (None, None)
-    return Score(
-        metric=metric,
-        value=float(values.mean()),
-        dataset=family,
-        n=len(values),
-        unit=unit,
-        higher_is_better=True if metric.endswith("effect") else None,
-        ci_low=low,
-        ci_high=high,
-        label=label,
-        seed=seed,
-    )

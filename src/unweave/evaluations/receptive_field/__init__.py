@@ -28,7 +28,6 @@ from torch import Tensor
 from unweave.config import Site, Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import mean_interval
 from unweave.evaluations.receptive_field.fields import (
     gradient_field,
     last_activations,
@@ -36,6 +35,7 @@ from unweave.evaluations.receptive_field.fields import (
     suffix_field,
 )
 from unweave.evaluations.receptive_field.occurrences import Occurrence, occurrence, strongest_rows
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.coefficients import split_signs
 from unweave.methods.dictionary import Dictionary
 from unweave.models.hook_points import HookPoint
@@ -112,7 +112,7 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
                 scores += _suffix_scores(name, arm, top, occurrences, full, np.array(ranks).T, seed)
         gradients = _gradients(occurrences, settings.gradients, partial(gradient_field, model.model, point, strengths))
         if len(gradients) > 1:
-            scores.append(_score("gradient_field", name, "", None, gradients, "tokens", seed))
+            scores.append(mean_score("gradient_field", gradients, seed=seed, unit="tokens", dataset=name))
     return scores
 
 
@@ -141,30 +141,21 @@ def _suffix_scores(
         if full_rank <= top:
             within.setdefault(o.feature, []).append(suffix_field(of_lengths, LENGTHS, top))
     values = np.array([np.mean(fields) for fields in capped.values()])
-    by_metric = {"suffix_field_capped": values, "local_share": (values <= 1).astype(np.float64)}
+    by_metric = {"suffix_field_capped": values, "local_share": values <= 1}
     shares = [np.mean([field is not None for field in fields]) for fields in within.values()]
     recovered = [np.mean(kept) for fields in within.values() if (kept := [f for f in fields if f is not None])]
     by_metric |= {"recovered_share": np.array(shares), "suffix_field_recovered": np.array(recovered)}
     return [
-        _score(metric, name, arm, top, of_features, "1" if metric.endswith("share") else "tokens", seed)
+        mean_score(
+            metric,
+            of_features,
+            seed=seed,
+            unit="1" if metric.endswith("share") else "tokens",
+            dataset=name,
+            label=arm,
+            x_name="rank",
+            x=top,
+        )
         for metric, of_features in by_metric.items()
         if len(of_features) > 1
     ]
-
-
-def _score(metric: str, name: str, label: str, top: int | None, values: Floats, unit: str, seed: int) -> Score:
-    low, high = mean_interval(values, seed)
-    return Score(
-        metric=metric,
-        value=float(values.mean()),
-        dataset=name,
-        n=len(values),
-        unit=unit,
-        higher_is_better=None,
-        ci_low=low,
-        ci_high=high,
-        x_name="" if top is None else "rank",
-        x=top,
-        label=label,
-        seed=seed,
-    )

@@ -20,6 +20,7 @@ model. One can be asked here too (`judge`, off by default): its ratings stand be
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -33,8 +34,8 @@ from torch.nn.functional import normalize
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
-from unweave.evaluations.intervals import mean_interval
 from unweave.evaluations.judge import Judge, JudgeSettings, concept_rating, fluency_rating
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.evaluations.steering.calibration import Calibrated, calibrate, divergence_from
 from unweave.evaluations.steering.directions import in_residual_stream, raised_tokens
 from unweave.evaluations.steering.generation import continuations, mean_losses
@@ -218,37 +219,20 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
 
 
 def _scores(label: str, rated: Rated, settings: Settings, seed: int) -> list[Score]:
-    def score(
-        metric: str, values: Floats, unit: str = "0 to 2", x: float | None = None, better: bool | None = True
-    ) -> Score:
-        low, high = mean_interval(values, seed)
-        return Score(
-            metric=metric,
-            value=float(values.mean()),
-            dataset="",
-            n=len(values),
-            unit=unit,
-            higher_is_better=better,
-            ci_low=low,
-            ci_high=high,
-            x_name="" if x is None else "kl",
-            x=x,
-            label=label,
-            seed=seed,
-        )
-
+    score = partial(mean_score, seed=seed, label=label)
+    rating = partial(score, unit="0 to 2", better=True)
     ratings: Mapping[str, Floats] = {"fluency": rated.fluency, "concept": rated.concept, "steering": rated.steering}
     if rated.judged:
         judged = {**rated.judged, "steering": harmonic(rated.judged["fluency"], rated.judged["concept"])}
         ratings = {**ratings, **{f"judged_{metric}": values for metric, values in judged.items()}}
-    scores = [score(f"{metric}_best_cell", best_cell(values)) for metric, values in ratings.items()]
-    scores += [score(f"{metric}_split_half", split_half(values)) for metric, values in ratings.items()]
+    scores = [rating(f"{metric}_best_cell", best_cell(values)) for metric, values in ratings.items()]
+    scores += [rating(f"{metric}_split_half", split_half(values)) for metric, values in ratings.items()]
     for index, target in enumerate(settings.targets):
         cells = [index + sign * len(settings.targets) for sign in range(len(SIGNS))]
         for metric, values in ratings.items():
-            scores.append(score(metric, values[:, cells].mean(axis=(1, 2)), x=target))
+            scores.append(rating(metric, values[:, cells].mean(axis=(1, 2)), x_name="kl", x=target))
     met = rated.calibrated.met(rated.targets).double().cpu().numpy()
-    scores.append(score("calibrated", met.reshape(len(rated.fluency), -1).mean(axis=1), "1", better=None))
+    scores.append(score("calibrated", met.reshape(len(rated.fluency), -1).mean(axis=1)))
     strengths = rated.calibrated.strengths.double().cpu().numpy().reshape(len(rated.fluency), -1)
-    scores.append(score("strength", strengths.mean(axis=1), "activation", better=None))
+    scores.append(score("strength", strengths.mean(axis=1), unit="activation"))
     return scores
