@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unweave import config, schemas
-from unweave.config import PROJECT, Plan
+from unweave.config import PROJECT, DictionaryPlan, Plan, fits_of
 from unweave.errors import UnweaveError
 
 EMBEDDED = yaml.safe_load((PROJECT / "config/config.yaml").read_text(encoding="utf-8"))
@@ -123,8 +123,26 @@ def test_every_seed_is_a_dictionary_of_its_own():
 def test_an_evaluation_can_be_kept_to_some_methods():
     content = copy.deepcopy(EMBEDDED)
     content["evaluations"] = [{"evaluation": "reconstruction", "corpora": ["news-heldout"], "methods": ["pca"]}]
+    content["dictionaries"] = content["dictionaries"][:1]
     content["figures"] = {}
     assert {fit.method for _, fit in Plan(content).scores} == {"pca"}
+
+
+def test_dictionaries_can_be_kept_to_some_evaluations():
+    content = copy.deepcopy(EMBEDDED)
+    content["dictionaries"][0]["evaluations"] = ["core"]
+    first = set(fits_of(DictionaryPlan.model_validate(content["dictionaries"][0])))
+    every, kept = set(Plan(EMBEDDED).scores), set(Plan(content).scores)
+    assert every - kept == {(name, fit) for name, fit in every if fit in first and name != "core"}
+
+
+def test_an_evaluation_that_is_not_planned_cannot_be_asked_for():
+    content = copy.deepcopy(EMBEDDED)
+    content["dictionaries"][0]["evaluations"] = ["corr"]
+    with pytest.raises(
+        UnweaveError, match=r"dictionaries\[0\].evaluations: unknown evaluation of `evaluations` 'corr'"
+    ):
+        Plan(content)
 
 
 def test_a_supervised_method_needs_a_labelled_corpus():

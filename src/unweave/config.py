@@ -92,6 +92,9 @@ class ModelEntry(Strict):
     licence: str
     architecture: Architecture
     max_perplexity: float | None = Field(default=None, description="on the sanity text, at most")
+    random_weights: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="seed of fresh weights in the place of the trained ones: a control"
+    )
     notes: str = ""
 
 
@@ -159,6 +162,9 @@ class CorpusSettings(Strict):
     keep_outliers: bool = Field(
         default=False, description="store every token, whatever `max_norm_ratio` of the model's harvest says"
     )
+    keep_first: bool = Field(
+        default=False, description="store the first tokens too, whatever `drop_positions` of the model's harvest says"
+    )
 
 
 class HarvestSettings(Strict):
@@ -197,6 +203,7 @@ class DictionaryPlan(Strict):
     layers: Annotated[list[Layer], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    evaluations: list[Name] | None = Field(default=None, description="only these evaluations; null for all that apply")
 
 
 class EvaluationPlan(Strict):
@@ -358,6 +365,10 @@ class Plan:
                     f"{self.where}: evaluations[{i}].evaluation: {evaluation.evaluation} stands twice: name all its "
                     "corpora in one entry, or give it a second name in evaluations.yaml"
                 )
+        planned = {evaluation.evaluation: evaluation for evaluation in config.evaluations}
+        for i, plan in enumerate(config.dictionaries):
+            for wanted in plan.evaluations or []:
+                self._known(planned, wanted, f"dictionaries[{i}].evaluations", "evaluation of `evaluations`")
 
     def _check_dictionaries(self) -> None:
         """No dictionary twice, and for each what its method needs besides the activations."""
@@ -448,7 +459,9 @@ class Plan:
         return [
             (plan.evaluation, fit)
             for plan in self.config.evaluations
-            for fit in self.fits
+            for of_dictionaries in self.config.dictionaries
+            if of_dictionaries.evaluations is None or plan.evaluation in of_dictionaries.evaluations
+            for fit in fits_of(of_dictionaries)
             if (plan.layers is None or fit.layer in plan.layers)
             and (plan.methods is None or fit.method in plan.methods)
         ]

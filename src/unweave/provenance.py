@@ -70,6 +70,7 @@ def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: di
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.monotonic() - started, 3),
+        "cpu_seconds": round(time.process_time(), 3),
         **_peak_memory(),
     }
     for output in outputs:

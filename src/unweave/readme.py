@@ -14,7 +14,7 @@ def rule_graph() -> str:
     """Mermaid text of the embedded workflow's rules, in an order of its own: Snakemake's changes from call to call."""
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--forceall", "--quiet", "all"]
     drawn = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    names = dict(re.findall(r"(id\d+)\[(\w+)\]", drawn))
+    names = dict(re.findall(r"(id\d+)\[([\w-]+)\]", drawn))
     arrows = sorted(f"    {names[start]} --> {names[end]}" for start, end in re.findall(r"(id\d+) --> (id\d+)", drawn))
     return "\n".join(["flowchart LR", *arrows])
 

@@ -146,6 +146,16 @@ def test_a_corpus_may_keep_its_outliers(run: Callable[..., dict[str, Path]], tmp
     assert kept.positions.tolist() == every.positions.tolist()
 
 
+def test_a_corpus_may_keep_its_first_tokens(run: Callable[..., dict[str, Path]], tmp_path: Path) -> None:
+    usual = run(tmp_path / "usual")["resid"]
+    whole = run(tmp_path / "whole", keep_first=True)["resid"]
+    assert read_tokens(usual).positions.min() == 1
+    positions = read_tokens(whole).positions
+    assert (positions == 0).sum() == len(np.unique(read_tokens(whole).docs))
+    rows = StoredActivations(whole, 1).rows()[torch.from_numpy(positions > 0)]
+    assert torch.allclose(rows, StoredActivations(usual, 1).rows())
+
+
 def test_outliers_are_dropped_at_all_layers_and_counted(run: Callable[..., dict[str, Path]], tmp_path: Path) -> None:
     every = run(tmp_path / "all", store_dtype="float32")
     some = run(tmp_path / "some", store_dtype="float32", max_norm_ratio=1.25)

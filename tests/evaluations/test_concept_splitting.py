@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from unweave.activations.store import StoredTokens
 from unweave.errors import UnweaveError
 from unweave.evaluations import concept_splitting
-from unweave.evaluations.concept_splitting import CHANCE, UNITS, WHOLE, WORDS, Settings, evaluate, token_strings
+from unweave.evaluations.concept_splitting import CHANCE, UNITS, WHOLE, WORDS, Settings, evaluate
 from unweave.evaluations.concept_splitting.detection import splitting
 from unweave.evaluations.concept_splitting.lexicon import CONCEPTS, find_words, random_words
 from unweave.evaluations.concept_splitting.values import balanced_accuracy, columns_of
@@ -110,10 +110,6 @@ def test_random_words_are_as_many_and_as_frequent_and_none_of_the_concept():
     assert len(set(drawn)) == 3
     assert not set(drawn) & set(WEEKDAYS)
     assert len(rows) == pytest.approx(len(found.rows), abs=6)
-
-
-def test_tokens_lose_their_space():
-    assert token_strings(np.array([0, 3, 0]), FakeTokenizer()).tolist() == ["Monday", "red", "Monday"]
 
 
 def test_units_count_by_their_recall_precision_and_hits():

@@ -121,6 +121,21 @@ def test_a_local_gguf_file_is_converted(tiny, tmp_path):
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "tiny").config.num_hidden_layers == 2
 
 
+def test_a_control_has_the_architecture_and_fresh_weights(plain_folder, tmp_path):
+    trained, _ = AutoModelForCausalLM.from_pretrained(plain_folder, output_loading_info=True)
+    for folder, seed in (("one", 1), ("again", 1), ("other", 2)):
+        control = local_entry(plain_folder).model_copy(update={"random_weights": seed})
+        prepare_model("control", control, None, tmp_path / folder)
+    one, again, other = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / folder).state_dict() for folder in ("one", "again", "other")
+    )
+    name = "model.layers.0.mlp.down_proj.weight"
+    assert trained.state_dict()[name].shape == one[name].shape
+    assert torch.equal(one[name], again[name])
+    assert not torch.equal(one[name], other[name])
+    assert one[name].std() == pytest.approx(trained.config.initializer_range, rel=0.1)
+
+
 def test_an_older_result_stays_when_a_new_preparation_fails(plain_folder, tmp_path):
     folder = tmp_path / "tiny"
     prepare_model("tiny", local_entry(plain_folder), None, folder)

@@ -8,7 +8,15 @@ pytestmark = pytest.mark.workflow
 
 PROFILES = sorted(path.name for path in (PROJECT / "workflow/profiles").iterdir() if path.is_dir())
 JOBS = {
-    "config.yaml": {"fetch": 3, "model": 1, "text": 6, "harvest_smollm2": 8, "fit": 44, "figure": 4},
+    "config.yaml": {
+        "fetch": 3,
+        "model": 2,
+        "text": 6,
+        "harvest_smollm2": 9,
+        "harvest_smollm2-untrained": 2,
+        "fit": 56,
+        "figure": 4,
+    },
     "ci.yaml": {"fetch": 3, "model": 1, "text": 3, "harvest_smollm2": 4, "fit": 5, "evaluate": 25, "figure": 4},
 }
 

@@ -63,6 +63,8 @@ def harvest(
     dtype = preferred_dtype(settings.compute_dtype, device)
     if corpus.keep_outliers:
         settings = settings.model_copy(update={"max_norm_ratio": None})
+    if corpus.keep_first:
+        settings = settings.model_copy(update={"drop_positions": 0})
     job = Job(load_language_model(model_folder, dtype, device), dataset, selection, corpus, settings)
     job.check()
     plan = {

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import PreTrainedTokenizerBase
 
 from unweave.config import Strict
 from unweave.errors import UnweaveError
@@ -34,6 +33,7 @@ from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.coefficients import split_signs
 from unweave.methods.dictionary import Dictionary
 from unweave.models.language_model import load_tokenizer
+from unweave.models.token_strings import token_strings
 from unweave.results.scores import Score
 
 Floats = NDArray[np.float64]
@@ -185,13 +185,13 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     drawn = np.sort(rng.permutation(alive)[: settings.features])
     if not len(drawn):
         raise UnweaveError("no feature fires in the first corpus: use more tokens (`named_on`)")
-    named_strings = _strings(first.tokens.ids[: len(named)], tokenizer)
+    named_strings = np.char.lower(token_strings(first.tokens.ids[: len(named)], tokenizer))
     strengths = codes[:, torch.from_numpy(drawn).to(codes.device)].double().cpu().numpy()
     concepts = [concept(column, named_strings) for column in strengths.T]
 
     held_out = HeldOut(
         normalize(torch.cat(list(second.activations.blocks())).to(data.device)),
-        _strings(second.tokens.ids, tokenizer),
+        np.char.lower(token_strings(second.tokens.ids, tokenizer)),
         windows_of(second.tokens.docs.astype(np.int64), settings.window),
     )
     chosen = atoms[torch.from_numpy(drawn).to(atoms.device)]
@@ -214,12 +214,6 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
             raise UnweaveError(f"{name}: concepts of fewer than two features occur in it: use more text")
         scores += _scores(name, label, found, seed)
     return scores
-
-
-def _strings(ids: NDArray[np.integer], tokenizer: PreTrainedTokenizerBase) -> NDArray[np.str_]:
-    distinct, places = np.unique(ids, return_inverse=True)
-    texts = np.array([str(tokenizer.decode([int(i)])).strip().lower() for i in distinct], dtype=np.str_)
-    return texts[places]
 
 
 def _scores(name: str, label: str, found: Sequence[Detection], seed: int) -> list[Score]:

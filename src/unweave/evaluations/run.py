@@ -84,12 +84,12 @@ class StoredCorpus:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """By row of the document."""
-        return np.asarray(self._dataset["label"], dtype=np.int64)
+        return np.asarray(self._dataset["label"][:], dtype=np.int64)
 
     @cached_property
     def splits(self) -> NDArray[np.str_]:
         """By row of the document."""
-        return np.asarray(self._dataset["split"], dtype=np.str_)
+        return np.asarray(self._dataset["split"][:], dtype=np.str_)
 
     @cached_property
     def label_names(self) -> Sequence[str]:

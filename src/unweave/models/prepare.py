@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from unweave.config import PROJECT, Architecture, HubSource, LocalSource, ModelEntry, PypiSource
 from unweave.errors import UnweaveError
@@ -68,6 +68,8 @@ def prepare_model(name: str, entry: ModelEntry, download: Path | None, folder: P
     try:
         with staged_folder(folder) as staged:
             _gather(name, entry, download, staged)
+            if entry.random_weights is not None:
+                _randomise(staged, entry.random_weights)
             files = {file.name: sha256_of(file) for file in sorted(staged.iterdir())}
             model, tokenizer = load_transformers(staged, torch.float32, torch.device("cpu"))
             _check_architecture(name, entry.architecture, model.config)
@@ -115,6 +117,17 @@ def _gather(name: str, entry: ModelEntry, download: Path | None, staged: Path) -
             _check_hash(staged / file, sha256, f"{source.repo}: {file}")
     else:
         raise UnweaveError(f"models.yaml: {name}.format: {entry.format} cannot be read from a {source.type} source")
+
+
+def _randomise(staged: Path, seed: int) -> None:
+    """Replace the weights by those that the architecture starts its training from."""
+    config = AutoConfig.from_pretrained(staged, local_files_only=True, trust_remote_code=False)
+    for weights in staged.glob("model*.safetensors*"):
+        weights.unlink()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        model.save_pretrained(staged)
 
 
 def _check_hash(path: Path, sha256: str, what: str) -> None:
@@ -194,10 +207,11 @@ def _check_architecture(name: str, stated: Architecture, config: PreTrainedConfi
 
 def _revision(entry: ModelEntry, files: dict[str, str]) -> str:
     source = entry.source
+    fresh = "" if entry.random_weights is None else f", random weights {entry.random_weights}"
     if isinstance(source, HubSource):
-        return source.revision
+        return source.revision + fresh
     if isinstance(source, PypiSource):
-        return f"{source.project}=={source.version}"
+        return f"{source.project}=={source.version}{fresh}"
     return "sha256:" + hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 

@@ -38,6 +38,7 @@ from unweave.evaluations.intervals import Floats
 from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.models.language_model import load_tokenizer
+from unweave.models.token_strings import token_strings
 from unweave.results.scores import Score
 
 Integers = NDArray[np.int64]
@@ -110,13 +111,6 @@ def _corpus_scores(
         *_counts(name, list(concepts), seen, dictionary.traits.group_size, seed),
         *_accuracies(name, concepts, seen, dictionary.traits.group_size, settings, rng, seed),
     ]
-
-
-def token_strings(ids: NDArray[np.integer], tokenizer: PreTrainedTokenizerBase) -> NDArray[np.str_]:
-    """Token (n,) of each id, without space around."""
-    distinct, places = np.unique(ids, return_inverse=True)
-    texts = np.array([str(tokenizer.decode([int(i)])).strip() for i in distinct], dtype=np.str_)
-    return texts[places]
 
 
 def _read(
