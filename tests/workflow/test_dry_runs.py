@@ -12,7 +12,7 @@ JOBS = {
         "fetch": 3,
         "model": 2,
         "text": 6,
-        "harvest_smollm2": 9,
+        "harvest_smollm2": 10,
         "harvest_smollm2-untrained": 2,
         "fit": 56,
         "figure": 4,

@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from unweave.activations.memory import InMemoryActivations
 from unweave.config import Strict
-from unweave.errors import UnweaveError
 from unweave.evaluations.code_entropy import Bits, bits_of
-from unweave.evaluations.core.firing import firing
 from unweave.evaluations.entropy_truth.worlds import Kind, draw, true_bits
-from unweave.evaluations.evaluation import EvaluationData
+from unweave.evaluations.evaluation import EvaluationData, Refit
+from unweave.evaluations.refitted_entropy import pca_signs, refit_of, refitted
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
 
@@ -49,14 +47,6 @@ class Settings(Strict):
     )
 
 
-def pca_signs(x: Tensor, components: int) -> Tensor:
-    """Signs (n, components) of the principal components of rows x (n, d)."""
-    centred = x - x.mean(dim=0)
-    axes = torch.linalg.svd(centred.double(), full_matrices=False)[2][:components].to(x.dtype)
-    signs: Tensor = centred @ axes.T > 0
-    return signs
-
-
 def random_signs(x: Tensor, components: int, rng: np.random.Generator) -> Tensor:
     """Signs (n, components) of random projections of rows x (n, d)."""
     projections = torch.from_numpy(rng.standard_normal((x.shape[1], components))).to(x.dtype)
@@ -69,22 +59,16 @@ def estimates(bits: Bits) -> Estimates:
 
 
 def one_world(
-    data: EvaluationData, settings: Settings, kind: Kind, r: int, rng: np.random.Generator
+    refit: Refit, device: torch.device, settings: Settings, kind: Kind, r: int, rng: np.random.Generator
 ) -> dict[str, Estimates]:
     """Estimates by arm for one draw of a world, the method's own (label "") with its FVU."""
-    assert data.refit is not None
     rows, codes = draw(kind, r, settings.rows, settings.d, rng)
     kept = round((1 - HELD_OUT) * settings.rows)
     x = torch.from_numpy(rows).float()
-    fitted = data.refit(InMemoryActivations(x[:kept]), dict(settings.replaced))
-    new = x[kept:].to(data.device)
-    z = fitted.encode(new)
-    fires = firing(fitted, z, r)
-    error = (new - fitted.decode(z, like=new)).square().sum(dtype=torch.float64)
-    fvu = float(error / (new - new.mean(dim=0)).square().sum(dtype=torch.float64))
-    components = min(r, new.shape[1])
+    found = refitted(refit, x[:kept], x[kept:], settings.replaced, r, device)
+    components = min(r, settings.d)
     return {
-        "": {**estimates(bits_of(fires)), "fvu": fvu},
+        "": {**estimates(found.bits), "fvu": found.fvu},
         "random signs": estimates(bits_of(random_signs(x[kept:], components, rng))),
         "PCA signs": estimates(bits_of(pca_signs(x[kept:], components))),
         "planted codes": estimates(bits_of(torch.from_numpy(codes[kept:]))),
@@ -99,17 +83,14 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     UnweaveError
         if it is not known how the dictionary was fitted, or its method cannot be fitted to planted rows.
     """
-    if data.refit is None or dictionary.traits.writes is not None:
-        raise UnweaveError(
-            "a method is fitted anew to planted rows, which this one cannot be: leave it out (`methods`)"
-        )
+    refit = refit_of(dictionary, data)
     scores = []
     for kind in settings.kinds:
         for r in settings.directions:
             truth = true_bits(kind, r)
+            streams = [[seed, KINDS.index(kind), r, world] for world in range(settings.worlds)]
             draws = [
-                one_world(data, settings, kind, r, np.random.default_rng([seed, KINDS.index(kind), r, world]))
-                for world in range(settings.worlds)
+                one_world(refit, data.device, settings, kind, r, np.random.default_rng(stream)) for stream in streams
             ]
             for arm, first in draws[0].items():
                 for metric in first:
