@@ -9,7 +9,6 @@ which unscaled penalties weigh less; and two measures without any fit, signs of 
 and the dimensions that the rows spread over. Intervals resample documents, with the codes as they are.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,10 +19,8 @@ from torch import Tensor
 
 from unweave.config import Strict
 from unweave.errors import UnweaveError
-from unweave.evaluations.code_entropy import bits_of, summed_interval
-from unweave.evaluations.documents import Documents
 from unweave.evaluations.evaluation import Corpus, EvaluationData
-from unweave.evaluations.refitted_entropy import Refitted, participation_ratio, pca_signs, refit_of, refitted
+from unweave.evaluations.refitted_entropy import entropy_scores, refit_of, refitted
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
 
@@ -92,44 +89,9 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
             )
         x = gathered(corpus, rows.ravel()).reshape(*rows.shape, -1)
         for position, at_position in zip(settings.positions, x, strict=True):
-            found = refitted(refit, at_position[:kept], at_position[kept:], settings.replaced, settings.k, data.device)
-            scores += _scores(name, position, at_position[kept:], found, settings.k, seed)
+            train, test = at_position[:kept], at_position[kept:]
+            found = refitted(refit, train, test, settings.replaced, settings.k, data.device)
+            scores += entropy_scores(
+                found, test, settings.k, seed, dataset=name, label="", x_name="position", at=position
+            )
     return scores
-
-
-def _scores(name: str, position: int, x: Tensor, found: Refitted, k: int, seed: int) -> Iterator[Score]:
-    each = Documents.of(np.arange(len(x)))
-    low, high = summed_interval(found.fires, each, found.bits.summed, seed)
-    signs = bits_of(pca_signs(x, min(k, x.shape[1])))
-
-    def score(
-        metric: str,
-        value: float,
-        unit: str = "bits",
-        label: str = "",
-        better: bool | None = None,
-        interval: tuple[float | None, float | None] = (None, None),
-    ) -> Score:
-        return Score(
-            metric=metric,
-            value=value,
-            dataset=name,
-            n=len(x),
-            unit=unit,
-            higher_is_better=better,
-            ci_low=interval[0],
-            ci_high=interval[1],
-            x_name="position",
-            x=position,
-            label=label,
-            seed=seed,
-        )
-
-    yield score("entropy_sum", found.bits.summed, interval=(low, high))
-    yield score("entropy_chow_liu", found.bits.chow_liu)
-    yield score("entropy_joint", found.bits.joint)
-    yield score("fvu", found.fvu, "1", better=False)
-    yield score("entropy_sum", signs.summed, label="PCA signs")
-    yield score("entropy_chow_liu", signs.chow_liu, label="PCA signs")
-    yield score("norm", float(x.norm(dim=1).mean()), "activation")
-    yield score("dimensions", participation_ratio(x), "dimensions")

@@ -6,17 +6,23 @@ they spread over.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unweave.activations.memory import InMemoryActivations
 from unweave.errors import UnweaveError
-from unweave.evaluations.code_entropy import Bits, bits_of
+from unweave.evaluations.code_entropy import Bits, bits_of, summed_interval
 from unweave.evaluations.core.firing import firing
+from unweave.evaluations.documents import Documents
 from unweave.evaluations.evaluation import EvaluationData, Refit
 from unweave.methods.dictionary import Dictionary
+from unweave.results.scores import Score
+
+PCA_SIGNS = "PCA signs"
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,27 @@ def participation_ratio(x: Tensor) -> float:
     """Dimensions that rows x (n, d) spread over: (sum of variances)^2 / sum of their squares, of the principal axes."""
     variances = torch.linalg.svdvals((x - x.mean(dim=0)).double()).square()
     return float(variances.sum().square() / variances.square().sum())
+
+
+def entropy_scores(
+    found: Refitted, x: Tensor, k: int, seed: int, *, dataset: str, label: str, x_name: str, at: float
+) -> list[Score]:
+    """Estimates of the entropy of rows x (n, d) at a point of a curve, and what they are to be read beside.
+
+    The interval of the summed entropy resamples rows, with the codes as they are. PCA signs are those of k components.
+    """
+    score = partial(Score, dataset=dataset, n=len(x), x_name=x_name, x=at, seed=seed, higher_is_better=None)
+    bits = partial(score, unit="bits")
+    low, high = summed_interval(found.fires, Documents.of(np.arange(len(x))), found.bits.summed, seed)
+    signs = bits_of(pca_signs(x, min(k, x.shape[1])))
+    of_signs = f"{label}, {PCA_SIGNS}" if label else PCA_SIGNS
+    return [
+        bits(metric="entropy_sum", value=found.bits.summed, ci_low=low, ci_high=high, label=label),
+        bits(metric="entropy_chow_liu", value=found.bits.chow_liu, label=label),
+        bits(metric="entropy_joint", value=found.bits.joint, label=label),
+        bits(metric="entropy_sum", value=signs.summed, label=of_signs),
+        bits(metric="entropy_chow_liu", value=signs.chow_liu, label=of_signs),
+        score(metric="fvu", value=found.fvu, unit="1", label=label),
+        score(metric="norm", value=float(x.norm(dim=1).mean()), unit="activation", label=label),
+        score(metric="dimensions", value=participation_ratio(x), unit="dimensions", label=label),
+    ]
