@@ -17,7 +17,7 @@ QUERIES = Labelled(["one", "two", "three"], np.array([0, 1, 1]))
 BAE = {
     "method_module": "bae",
     "seed": 0,
-    "settings": {"gradient": "sigmoid", "batch_size": 16, "validation_fraction": 0.0},
+    "settings": {"gradient": "sigmoid", "batch_size": 16, "validation_fraction": 0.0, "tokens": 1},
 }
 
 

@@ -10,11 +10,17 @@ from unweave.evaluations.position_entropy import Settings, evaluate, gathered, r
 from unweave.evaluations.run import refitting
 
 POSITIONS = [1, 3]
-SETTINGS = Settings(positions=POSITIONS, k=6, replaced={"tokens": 60_000, "n_features": 16})
+SETTINGS = Settings(positions=POSITIONS, k=6, replaced={"tokens": 60_000})
 BAE = {
     "method_module": "bae",
     "seed": 0,
-    "settings": {"gradient": "sigmoid", "entropy_weight": 1e-3, "covariance_weight": 0.0, "batch_size": 128},
+    "settings": {
+        "gradient": "sigmoid",
+        "entropy_weight": 1e-3,
+        "covariance_weight": 0.0,
+        "batch_size": 128,
+        "tokens": 1,
+    },
 }
 
 
