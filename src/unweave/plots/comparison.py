@@ -33,6 +33,8 @@ class Panel:
     x_name: str = ""
     """Free variable of a curve, `layer` for a curve over layers; without one, arms are points in rows."""
     x_title: str = ""
+    at: float | None = None
+    """Value of `x_name` at which arms are points in rows."""
     label: str = ""
     """Rows of the arms themselves."""
     control: str | None = None
@@ -43,6 +45,11 @@ class Panel:
     log_y: bool = False
     limit: float | None = None
     """Where a line is drawn: chance, or what is planted."""
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether arms are curves over a free variable."""
+        return self.x_name != "" and self.at is None
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,8 @@ class Selection:
             table = table[(table["layer"] == self.layer) & (table["x_name"] == panel.x_name)]
         else:
             table = table[table["x_name"] == ""]
+        if panel.at is not None:
+            table = table[table["x"] == panel.at]
         if table.empty:
             raise UnweaveError(f"no scores of {panel.metric} ({label or 'the arms'}): add its evaluation")
         keys = ["arm", "model", "method", "layer", "metric", "label", "x_name", "x", "unit"]
@@ -138,7 +147,7 @@ def draw(
     Parameters
     ----------
     panels
-        Rows of panels. Those of a row are all points (no `x_name`) or all curves.
+        Rows of panels. Those of a row are all points or all curves.
     methods
         Arms of panels of points; None for all that were evaluated.
     headline
@@ -147,7 +156,7 @@ def draw(
     everything = Selection.of(scores, titles, methods)
     leading = Selection.of(scores, titles, [m for m in headline if methods is None or m in methods])
     controls: list[str] = [panel.control for row in panels for panel in row if panel.control]
-    curves = any(panel.x_name for row in panels for panel in row)
+    curves = any(panel.is_curve for row in panels for panel in row)
     handles: list[Artist] = [_handle(leading, arm) for arm in leading.arms] if curves else []
     handles += [
         Line2D([], [], color=style.MUTED, marker="o", markerfacecolor="white", linestyle=":", label=f"control: {name}")
@@ -156,14 +165,17 @@ def draw(
     if not handles:
         handles = [Line2D([], [], color=style.MUTED, marker="o", linestyle="-", label="value and 95 % interval")]
     heights = [
-        CURVE_HEIGHT if row[0].x_name else POINTS_FRAME + ROW_HEIGHT * _points_height(everything, row) for row in panels
+        CURVE_HEIGHT if row[0].is_curve else POINTS_FRAME + ROW_HEIGHT * _points_height(everything, row)
+        for row in panels
     ]
     remark = references.remark(everything.model, title(titles, "models", everything.model))
     parts: dict[str, pd.DataFrame] = {}
     letters = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     frames = sheet(heights, handles, f"{remark}; points at layer {everything.layer}")
     for frame, row in zip(frames, panels, strict=True):
-        parts |= _curve_row(frame, row, leading, letters) if row[0].x_name else _points(frame, row, everything, letters)
+        parts |= (
+            _curve_row(frame, row, leading, letters) if row[0].is_curve else points(frame, row, everything, letters)
+        )
     return frames[0].figure, drawn(parts, titles)
 
 
@@ -220,9 +232,8 @@ def _curve(ax: Axes, rows: pd.DataFrame, method: str, *, hollow: bool) -> None:
     ax.fill_between(rows["x"], rows["ci_low"], rows["ci_high"], color=look.colour, alpha=0.2, linewidth=0)
 
 
-def _points(
-    frame: Frame, row: Sequence[Panel], selection: Selection, letters: Iterator[str]
-) -> dict[str, pd.DataFrame]:
+def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: Iterator[str]) -> dict[str, pd.DataFrame]:
+    """Fill a frame with panels of points and return their tables by letter; the first panel names the arms."""
     tables = {panel: list(_both(selection, panel)) for panel in row}
     present = {arm for tabled in tables.values() for _, rows in tabled for arm in rows["arm"]}
     arms = [arm for arm in selection.arms if arm in present]
@@ -264,7 +275,7 @@ def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
         rows = data[data["panel"] == letter]
         own, control = rows[rows["label"] == panel.label], rows[rows["label"] == panel.control]
         where = ""
-        if panel.x_name:
+        if panel.is_curve:
             last = own["x"].max()
             own, control = own[own["x"] == last], control[control["x"] == last]
             where = f" at {panel.x_name} = {last:g}"

@@ -25,7 +25,7 @@ class Table(Strict):
 
     metric: str
     version: Literal["v1", "v2"]
-    source: Literal["code-v1", "code-pkg", "code-exp", "docs", "paper"]
+    source: Literal["code-v1", "code-v2", "code-pkg", "code-exp", "code", "docs", "paper", "review", "fork"]
     digits: Annotated[int, Field(ge=0)] | None = Field(default=None, description="decimals as printed")
     note: str = ""
     x_name: str = ""

@@ -1,0 +1,66 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["parameters"]
+scores = []  # score tables to read
+stem = ""  # where the figure goes, without a suffix
+titles = {}  # registry keys to the names that the figure prints
+
+# %% [markdown]
+# # How many units cover a concept
+#
+# **The paper** proves that single directions need exponentially many to cover a concept of several dimensions, and a
+# group one.
+#
+# **Here** the share of directions of a planted sphere within eps of the span of some unit of the fitted dictionary.
+# Dotted: as many random units of the concept's own subspace. Below: the error on new points against the points that
+# were fitted; dotted: principal directions, as good as the noise allows.
+#
+# **What differs**: trained dictionaries, not optimal coverings; the exact bound is in the score table.
+#
+# The embedded run uses a small instruction-tuned model with 4-bit-rounded weights and news text, so compare arms
+# with each other here, not with the paper's models.
+
+# %%
+from IPython.display import Image, Markdown
+
+from unweave.plots import comparison
+from unweave.plots.comparison import Panel
+from unweave.plots.figure import save
+from unweave.plots.sentences import claim
+from unweave.results.references import read as read_references
+from unweave.results.scores import read
+
+table, references = read(scores), read_references("sasa")
+panels = [
+    [
+        Panel("covered", shape, "share covered", "eps", dataset=shape, control="random in the subspace")
+        for shape in ("sphere", "hypersphere")
+    ],
+    [
+        Panel(
+            "sample_error", shape, "error / power", "n", "points", dataset=shape, control="pca", log_x=True, log_y=True
+        )
+        for shape in ("sphere", "hypersphere")
+    ],
+]
+figure, data = comparison.draw(
+    table, titles, references, panels, headline=("sasa", "sasa-wd", "sae-topk", "sae-untrained")
+)
+save(figure, data, stem)
+Image(filename=f"{stem}.png")
+
+# %% [markdown]
+# ## What we see
+
+# %%
+Markdown(claim(references, "covering") + "\n" + comparison.findings(data, panels))
