@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
 TEXT, HEADING = 8.0, 9.0
@@ -159,6 +160,13 @@ def _published(method: str) -> dict[str, Any]:
     drawn = look(method)
     looks = {**drawn.marks, "fillstyle": "full", "markerfacecolor": PAPER_SHADE, "linestyle": drawn.line}
     return {**looks, "linewidth": 1, "markersize": 3.5}
+
+
+def ramp(first: str, last: str) -> Colormap:
+    """Colours between two, of which missing values have the last."""
+    colours = LinearSegmentedColormap.from_list("ramp", [first, last])
+    colours.set_bad(last)
+    return colours
 
 
 def layers_axis(ax: Axes, layers: Iterable[int]) -> None:

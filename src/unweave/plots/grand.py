@@ -1,0 +1,164 @@
+"""Every method by every evaluation: where each lens wins and loses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from unweave.errors import UnweaveError
+from unweave.plots import style
+from unweave.plots.comparison import Panel, Selection
+from unweave.plots.layout import LETTER, sheet
+from unweave.plots.selection import Titles, drawn, title
+from unweave.plots.sentences import grid
+
+RECONSTRUCTED = "without the first position"
+ROW = 0.2
+SHADES = ("#0F4C81", "#FFFFFF")
+"""From the best rank to the last."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One column: what is compared, and which side is better (None for a budget, which is no merit)."""
+
+    panel: Panel
+    higher: bool | None
+
+
+def _of(metric: str, heading: str, higher: bool | None, **selection: object) -> Criterion:
+    return Criterion(Panel(metric, heading, heading, **selection), higher)  # type: ignore[arg-type]
+
+
+CRITERIA = [
+    _of("parameter_size", "MiB", None),
+    _of("l0", "L0", None, label=RECONSTRUCTED),
+    _of("fve", "variance explained", True, label=RECONSTRUCTED),
+    _of("ce_recovered", "loss recovered", True, label=RECONSTRUCTED),
+    _of("accuracy", "probe of 1 code", True, x_name="k", at=1, dataset="ag-news"),
+    _of("accuracy", "probe of 20 codes", True, x_name="k", at=20, dataset="ag-news"),
+    _of("tpp", "TPP, 10 features", True, x_name="n", at=10),
+    _of("scr", "SCR, 20 features", True, x_name="n", at=20),
+    _of("absorption_fraction", "absorption", False),
+    _of("auroc", "concept detection", True),
+    _of("simulation", "simulation", True, x_name="predicates", at=10),
+    _of("comsem", "ComSem", True),
+    _of("matched_similarity", "seed stability", True),
+    _of("mcc_atoms", "planted atoms", True, dataset="sparse"),
+    _of("circular_r2", "weekday circle", True, dataset="weekday"),
+]
+
+
+def table_of(scores: pd.DataFrame, titles: Titles) -> tuple[Selection, pd.DataFrame]:
+    """Rows of every criterion with the columns `rank` (1 is best; ties share the mean) and `tied` with the best.
+
+    Two arms are tied where their intervals overlap. Criteria that nothing was measured by are left out.
+
+    Raises
+    ------
+    UnweaveError
+        if none was.
+    """
+    own = scores[~scores["revision"].str.contains("random weights")]
+    selection = Selection.of(own, titles)
+    tables = []
+    for number, criterion in enumerate(CRITERIA):
+        try:
+            rows = selection.rows(criterion.panel, criterion.panel.label)
+        except UnweaveError:
+            continue
+        sign = {True: -1.0, False: 1.0, None: 1.0}[criterion.higher]
+        best = int((sign * rows["value"]).to_numpy().argmin())
+        low, high = rows["ci_low"].fillna(rows["value"]), rows["ci_high"].fillna(rows["value"])
+        tables.append(
+            rows.assign(
+                criterion=number,
+                heading=criterion.panel.title,
+                rank=(sign * rows["value"]).rank() if criterion.higher is not None else np.nan,
+                tied=(low <= high.iloc[best]) & (high >= low.iloc[best]) if criterion.higher is not None else False,
+            )
+        )
+    if not tables:
+        raise UnweaveError("no scores of any criterion of the comparison: add evaluations to the configuration")
+    return selection, pd.concat(tables, ignore_index=True)
+
+
+@style.house()
+def draw(scores: pd.DataFrame, titles: Titles) -> tuple[Figure, pd.DataFrame]:
+    """Values of every arm by every criterion, shaded by rank; bold where tied with the best."""
+    selection, table = table_of(scores, titles)
+    arms = [arm for arm in selection.arms if arm in set(table["arm"])]
+    headings = list(dict.fromkeys(table.sort_values("criterion", kind="stable")["heading"]))
+    left = 0.15 + LETTER * max(len(selection.titles[arm]) for arm in arms)
+    handles = [
+        Patch(facecolor=SHADES[0], label="best rank of the column"),
+        Patch(facecolor=SHADES[1], edgecolor=style.MUTED, label="last rank, or not measured; bold: tied with the best"),
+    ]
+    model = title(titles, "models", selection.model)
+    frames = sheet(
+        [1.3 + ROW * len(arms)], handles, f"{model}, layer {selection.layer}; budgets (MiB, L0) are not ranked"
+    )
+    (ax,) = frames[0].axes(1, left=left, top=1.15, bottom=0.05)
+    _cells(ax, table, arms, headings)
+    ax.set_yticks(range(len(arms)), [selection.titles[arm] for arm in arms])
+    shown = table.assign(label=table["heading"])
+    csv = drawn({"A": shown}, titles)
+    return frames[0].figure, csv.assign(rank=table["rank"].to_numpy(), tied=table["tied"].to_numpy())
+
+
+def _cells(ax: Axes, table: pd.DataFrame, arms: Sequence[str], headings: Sequence[str]) -> None:
+    shade = np.full((len(arms), len(headings)), np.nan)
+    for row in table.to_dict("records"):
+        y, x = arms.index(row["arm"]), headings.index(row["heading"])
+        ranked = table[table["heading"] == row["heading"]]["rank"]
+        if not np.isnan(row["rank"]):
+            shade[y, x] = (row["rank"] - 1) / max(len(ranked) - 1, 1)
+        dark = shade[y, x] < 0.45
+        ax.text(
+            x,
+            y,
+            _short(row["value"]),
+            ha="center",
+            va="center",
+            fontsize=style.TEXT - 1.5,
+            color="white" if dark else "black",
+            fontweight="bold" if row["tied"] else "normal",
+        )
+    ax.imshow(shade, cmap=style.ramp(*SHADES), vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(headings)), headings, rotation=60, ha="left")
+    ax.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(visible=False)
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}".replace("0.", ".", 1)
+
+
+def findings(data: pd.DataFrame) -> str:
+    """Say in Markdown who is best by each criterion and who is tied with it, and the mean rank of each arm."""
+    ranked = data.dropna(subset=["rank"])
+    best = [
+        [
+            str(heading),
+            ", ".join(part.sort_values("rank")["title"].head(1)),
+            f"{part.sort_values('rank')['value'].iloc[0]:.3g}",
+            ", ".join(part[part["tied"]].sort_values("rank")["title"].iloc[1:]) or "nobody",
+        ]
+        for heading, part in ranked.groupby("label", sort=False)
+    ]
+    share = ranked.assign(share=(ranked["rank"] - 1) / (ranked.groupby("label")["rank"].transform("count") - 1).clip(1))
+    means = share.groupby("title")["share"].agg(["mean", "count"]).sort_values("mean", kind="stable")
+    ranks = [[str(name), f"{row['mean']:.2f}", f"{row['count']:.0f}"] for name, row in means.iterrows()]
+    return "\n".join(
+        [
+            grid(["criterion", "best", "value", "tied with it"], best),
+            grid(["arm", "mean relative rank (0 best, 1 last)", "criteria"], ranks),
+        ]
+    )
