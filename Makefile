@@ -7,10 +7,10 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures report test lint format schemas readme lock benchmark golden truth clean
+.PHONY: help figures figures-frozen freeze report test lint format schemas readme lock benchmark golden truth clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: envs/requirements.txt envs/torch.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,6 +30,12 @@ $(VENV)/.ready-dev: $(VENV)/.ready envs/requirements-dev.txt
 
 figures: $(VENV)/.ready ## run the whole workflow on the embedded model and text
 	$(BIN)/snakemake --cores all
+
+figures-frozen: $(VENV)/.ready ## redraw every figure from resources/frozen, the scores of the committed run: no model, no fits
+	$(BIN)/snakemake --cores all --forceall --config frozen=true
+
+freeze: $(VENV)/.ready ## keep the scores of this run in resources/frozen
+	$(BIN)/snakemake --cores all freeze
 
 report: $(VENV)/.ready ## collect every figure into one offline page, results/report.zip
 	$(BIN)/snakemake --report results/report.zip

@@ -21,7 +21,7 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        ALL_DICTIONARIES,
-        ALL_SCORES,
-        [path for paper, items in PLAN.config.figures.items() for item in items for path in figure_targets(paper, item)],
+        [] if PLAN.config.frozen else [ALL_DICTIONARIES, ALL_SCORES],
+        ALL_FIGURES,
+        ["figures/index.html", "figures/checklist.csv"] if ITEMS else [],
     localrule: True

@@ -206,6 +206,48 @@ def figure(
 
 
 @app.command()
+def checklist(
+    items: Annotated[Path, typer.Argument(help="resources/checklist.yaml")],
+    figures: Annotated[Path, typer.Argument(help="figures.yaml of the registry")],
+    output: Output,
+) -> None:
+    """List what the papers print and what became of it."""
+    from unweave.config import read_figures
+    from unweave.files import staged_file
+    from unweave.results import checklist as printed
+
+    table = printed.table(printed.read(items), read_figures(figures), items)
+    with staged_file(output) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
+
+
+@app.command()
+def index(
+    checklist: Annotated[Path, typer.Argument(help="checklist.csv, beside which the page lies")],
+    spec: Spec,
+    output: Output,
+) -> None:
+    """Write the page that shows every figure."""
+    from unweave.files import staged_file
+    from unweave.results.index_page import page
+
+    text = page(output.parent, checklist, _read(spec)["items"])
+    with staged_file(output) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def freeze(
+    scores: Annotated[list[Path], typer.Argument(help="score tables")],
+    output: Annotated[Path, typer.Option(help="SHA256SUMS, beside which the tables are written")],
+) -> None:
+    """Join score tables by evaluation into a few files that can be committed."""
+    from unweave.results.frozen import freeze as freeze_tables
+
+    freeze_tables(scores, output)
+
+
+@app.command()
 def schemas() -> None:
     """Regenerate workflow/schemas from the settings classes in the code."""
     from unweave.schemas import write_schemas

@@ -224,6 +224,9 @@ class Config(Strict):
     dictionaries: Annotated[list[DictionaryPlan], Field(min_length=1)]
     evaluations: list[EvaluationPlan]
     figures: dict[Name, list[Name]] = Field(default={}, description="paper to items of figures.yaml")
+    frozen: bool = Field(
+        default=False, description="draw the figures from resources/frozen, the score tables of the committed run"
+    )
 
 
 Entry = TypeVar("Entry", bound=Strict)
@@ -296,6 +299,14 @@ def _check_settings(kind: str, module: str, settings: dict[str, Any], where: str
     for error in validator.iter_errors(settings):
         place = _place(("settings", *error.absolute_path))
         raise UnweaveError(f"{where}: {place}: {error.message}")
+
+
+def read_figures(path: Path) -> dict[str, dict[str, FigureEntry]]:
+    """Items by paper of a figures.yaml."""
+    return {
+        paper: {item: validated(FigureEntry, entry, f"{path}: {paper}.{item}") for item, entry in items.items()}
+        for paper, items in read_yaml(path).items()
+    }
 
 
 class Fit(NamedTuple):
@@ -441,12 +452,7 @@ class Plan:
     @cached_property
     def figures(self) -> dict[str, dict[str, FigureEntry]]:
         """Items by paper, from figures.yaml."""
-        path = self.folder / "figures.yaml"
-        content = read_yaml(path)
-        return {
-            paper: {item: validated(FigureEntry, entry, f"{path}: {paper}.{item}") for item, entry in items.items()}
-            for paper, items in content.items()
-        }
+        return read_figures(self.folder / "figures.yaml")
 
     @cached_property
     def fits(self) -> dict[Fit, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import jupytext
 import nbformat
 import papermill
+from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -21,14 +22,16 @@ from unweave.files import staged_file, write_json
 CELL_TIMEOUT_SECONDS = 600
 KERNEL = "unweave"
 SUFFIXES = (".png", ".svg", ".csv")
+TABLE_SUFFIXES = (".md", ".tex")
+"""What the notebook of a table writes besides."""
 
 
 def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str, Any]) -> list[Path]:
     """Run `source` (jupytext percent) and write the executed notebook to `output`.
 
     The notebook runs in a folder of its own and gets `scores` (list of paths), `stem` (the name of its figure, without
-    a suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`; they are moved beside `output` once the
-    whole notebook has run.
+    a suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`, for a table `.md` and `.tex` too. They are
+    moved beside `output` once the whole notebook has run, with the executed notebook as a page.
 
     Returns
     -------
@@ -65,8 +68,11 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
             ) from None
         _forget_times(executed)
         results = []
-        for suffix in (*SUFFIXES, ".ipynb"):
+        _page(executed, folder / f"{name}.html")
+        for suffix in (*SUFFIXES, *TABLE_SUFFIXES, ".ipynb", ".html"):
             drawn = (folder / name).with_suffix(suffix)
+            if not drawn.exists() and suffix in TABLE_SUFFIXES:
+                continue
             if not drawn.exists():
                 raise UnweaveError(f"{source}: wrote no {suffix} file: end it with unweave.plots.figure.save(...)")
             with staged_file(output.with_suffix(suffix)) as partial:
@@ -107,6 +113,16 @@ def _private_kernel() -> Iterator[Config]:
                 del os.environ["JUPYTER_PATH"]
             else:
                 os.environ["JUPYTER_PATH"] = before
+
+
+def _page(executed: Path, page: Path) -> None:
+    """Write a notebook as one HTML page that fetches nothing."""
+    exporter: Any = HTMLExporter(  # type: ignore[no-untyped-call]
+        mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url="", mermaid_js_url=""
+    )
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    text, _ = exporter.from_filename(str(executed))
+    page.write_text(text, encoding="utf-8")
 
 
 def _forget_times(path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from unweave import evaluations, methods
 from unweave.config import SCHEMAS, Config, DatasetEntry, EvaluationEntry, FigureEntry, MethodEntry, ModelEntry
 from unweave.files import staged_folder
+from unweave.results.checklist import PrintedItem
 from unweave.results.claims import Claim
 from unweave.results.references import References
 
@@ -29,6 +30,7 @@ def generated() -> dict[Path, str]:
         "figures": TypeAdapter(dict[str, dict[str, FigureEntry]]).json_schema(),
         "references": References.model_json_schema(),
         "claims": TypeAdapter(dict[str, Claim]).json_schema(),
+        "checklist": TypeAdapter(dict[str, list[PrintedItem]]).json_schema(),
     }
     for package in (methods, evaluations):
         kind = package.__name__.rpartition(".")[2]

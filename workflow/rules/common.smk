@@ -48,6 +48,8 @@ ACTIVATIONS = "results/activations/{model}/{corpus}/{site}.h5"
 DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/seed{seed}/manifest.json"
 SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.parquet"
 FIGURE = "figures/{paper}/{item}"
+TABLE_FORMS = {"table": (".md", ".tex")}
+FROZEN = "resources/frozen/{evaluation}.parquet"
 
 
 def spec(**content):
@@ -83,7 +85,16 @@ def scores_of(evaluation):
 
 
 def figure_scores(paper, item):
-    return [path for evaluation in PLAN.figures[paper][item].needs for path in scores_of(evaluation)]
+    needs = PLAN.figures[paper][item].needs
+    if PLAN.config.frozen:
+        return [os.path.relpath(PROJECT / FROZEN.format(evaluation=evaluation)) for evaluation in needs]
+    return [path for evaluation in needs for path in scores_of(evaluation)]
+
+
+def figure_references(paper):
+    """What the paper published, and the claims that the scorecard tests."""
+    references = PROJECT / f"resources/references/{paper}.yaml"
+    return os.path.relpath(references if references.exists() else PROJECT / "resources/claims.yaml")
 
 
 def figure_targets(paper, item):
@@ -93,9 +104,17 @@ def figure_targets(paper, item):
     was drawn from exists.
     """
     stem = FIGURE.format(paper=paper, item=item)
-    return [stem + suffix for suffix in (".png", ".svg", ".csv", ".ipynb")] + figure_scores(paper, item)
+    suffixes = (".png", ".svg", ".csv", ".ipynb", ".html", *TABLE_FORMS.get(PLAN.figures[paper][item].kind, ()))
+    return [stem + suffix for suffix in suffixes] + figure_scores(paper, item)
 
 
+def items_of(kind):
+    """Pattern of the items of a kind."""
+    return "|".join(item for items in PLAN.figures.values() for item, entry in items.items() if entry.kind == kind)
+
+
+ITEMS = [(paper, item) for paper, items in PLAN.config.figures.items() for item in items]
+ALL_FIGURES = [path for paper, item in ITEMS for path in figure_targets(paper, item)]
 ALL_SCORES = [path for plan in PLAN.config.evaluations for path in scores_of(plan.evaluation)]
 ALL_DICTIONARIES = [DICTIONARY.format(**fit._asdict()) for fit in PLAN.fits]
 

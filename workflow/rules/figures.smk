@@ -1,9 +1,8 @@
 rule figure:
-    """Execute the notebook of one figure or table."""
     input:
         notebook=notebook_source,
         scores=lambda wildcards: figure_scores(wildcards.paper, wildcards.item),
-        references=lambda wildcards: os.path.relpath(PROJECT / f"resources/references/{wildcards.paper}.yaml"),
+        references=lambda wildcards: figure_references(wildcards.paper),
     output:
         png=report(
             f"{FIGURE}.png",
@@ -19,10 +18,14 @@ rule figure:
             labels=labels("data"),
         ),
         notebook=f"{FIGURE}.ipynb",
+        page=f"{FIGURE}.html",
     log:
         "logs/figure/{paper}/{item}.log",
     benchmark:
         "logs/benchmarks/figure/{paper}/{item}.jsonl"
+    """Execute the notebook of one figure."""
+    wildcard_constraints:
+        item=items_of("figure"),
     retries: 1
     conda:
         "../../envs/environment.yaml"
@@ -36,6 +39,96 @@ rule figure:
         code=lambda wildcards: fingerprint_of_script(PROJECT / figure_entry(wildcards).notebook),
     shell:
         "python -m unweave figure {input.notebook} {input.scores} --spec {params.spec:q} --output {output.notebook} > {log} 2>&1"
+
+
+use rule figure as table with:
+    output:
+        png=report(
+            f"{FIGURE}.png",
+            caption="../report/figure.rst",
+            category="{paper}",
+            labels=labels("image"),
+        ),
+        svg=f"{FIGURE}.svg",
+        csv=report(
+            f"{FIGURE}.csv",
+            caption="../report/figure.rst",
+            category="{paper}",
+            labels=labels("data"),
+        ),
+        notebook=f"{FIGURE}.ipynb",
+        page=f"{FIGURE}.html",
+        markdown=f"{FIGURE}.md",
+        latex=f"{FIGURE}.tex",
+    log:
+        "logs/table/{paper}/{item}.log",
+    benchmark:
+        "logs/benchmarks/table/{paper}/{item}.jsonl"
+    wildcard_constraints:
+        item=items_of("table"),
+
+
+rule checklist:
+    """List what the papers print and what became of it."""
+    input:
+        checklist=os.path.relpath(PROJECT / "resources/checklist.yaml"),
+        figures=os.path.relpath(PLAN.folder / "figures.yaml"),
+    output:
+        "figures/checklist.csv",
+    log:
+        "logs/checklist.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "python -m unweave checklist {input.checklist} {input.figures} --output {output} > {log} 2>&1"
+
+
+rule index:
+    """One page with every figure, that opens from disk."""
+    input:
+        checklist="figures/checklist.csv",
+        figures=[
+            path
+            for paper, item in ITEMS
+            for path in expand(f"figures/{paper}/{item}{{suffix}}", suffix=[".png", ".csv"])
+        ],
+    output:
+        "figures/index.html",
+    log:
+        "logs/index.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        spec=lambda wildcards: spec(
+            items=[
+                dict(
+                    paper=paper,
+                    item=item,
+                    **PLAN.figures[paper][item].model_dump(include={"title", "notebook", "needs"}),
+                )
+                for paper, item in ITEMS
+            ]
+        ),
+        code=lambda wildcards: fingerprint("unweave.results.index_page"),
+    shell:
+        "python -m unweave index {input.checklist} --spec {params.spec:q} --output {output} > {log} 2>&1"
+
+
+rule freeze:
+    """Keep the score tables of this run, from which `make figures-frozen` draws."""
+    input:
+        ALL_SCORES,
+    output:
+        sums="resources/frozen/SHA256SUMS",
+    log:
+        "logs/freeze.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "python -m unweave freeze {input} --output {output.sums} > {log} 2>&1"
 
 
 # `snakemake --cores all ica` makes one paper's figures, `snakemake --cores all ica_fig3_nongaussianity` one of them.

@@ -266,6 +266,23 @@ def _finish(ax: Axes, panel: Panel, letter: str) -> None:
     ax.set_title(f"{letter}  {panel.title}")
 
 
+def printed(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> pd.DataFrame:
+    """Cells of a table of the arms: one column for every panel of points, with the interval."""
+    letters = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    columns: dict[str, pd.Series] = {}
+    for panel in (panel for row in panels for panel in row):
+        letter = next(letters)
+        rows = data[(data["panel"] == letter) & (data["label"] == panel.label)]
+        texts = [
+            _number(*numbers)
+            for numbers in zip(*(rows[name].tolist() for name in ("value", "ci_low", "ci_high")), strict=True)
+        ]
+        columns[f"{panel.title} ({panel.axis})"] = pd.Series(texts, index=rows["title"].tolist())
+    table = pd.DataFrame(columns)
+    order = [name for name in dict.fromkeys(data["title"]) if name in table.index]
+    return table.loc[order].rename_axis("arm").reset_index()
+
+
 def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
     """Say in Markdown what every panel of points holds, highest first, and curves at their last point."""
     parts = []

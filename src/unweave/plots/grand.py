@@ -20,6 +20,7 @@ RECONSTRUCTED = "without the first position"
 ROW = 0.2
 SHADES = ("#0F4C81", "#FFFFFF")
 """From the best rank to the last."""
+MISSING = "#ECECEC"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def draw(scores: pd.DataFrame, titles: Titles) -> tuple[Figure, pd.DataFrame]:
     left = 0.15 + LETTER * max(len(selection.titles[arm]) for arm in arms)
     handles = [
         Patch(facecolor=SHADES[0], label="best rank of the column"),
-        Patch(facecolor=SHADES[1], edgecolor=style.MUTED, label="last rank, or not measured; bold: tied with the best"),
+        Patch(facecolor=SHADES[1], edgecolor=style.MUTED, label="last rank; bold: tied with the best"),
+        Patch(facecolor=MISSING, label="not measured"),
     ]
     model = title(titles, "models", selection.model)
     frames = sheet(
@@ -128,8 +130,8 @@ def _cells(ax: Axes, table: pd.DataFrame, arms: Sequence[str], headings: Sequenc
             color="white" if dark else "black",
             fontweight="bold" if row["tied"] else "normal",
         )
-    ax.imshow(shade, cmap=style.ramp(*SHADES), vmin=0, vmax=1, aspect="auto")
-    ax.set_xticks(range(len(headings)), headings, rotation=60, ha="left")
+    ax.imshow(shade, cmap=style.ramp(*SHADES, missing=MISSING), vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(headings)), headings, rotation=90)
     ax.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False)
@@ -139,6 +141,15 @@ def _short(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}".replace("0.", ".", 1)
+
+
+def printed(data: pd.DataFrame) -> pd.DataFrame:
+    """Cells of the table: values, with a star where tied with the best."""
+    stars = data["tied"].map({True: "*", False: ""})
+    cells = data.assign(cell=[f"{value:.3g}{star}" for value, star in zip(data["value"], stars, strict=True)])
+    table = cells.pivot(index="title", columns="label", values="cell")
+    order, headings = list(dict.fromkeys(data["title"])), list(dict.fromkeys(data["label"]))
+    return table.loc[order, headings].rename_axis("arm").rename_axis(None, axis=1).reset_index()
 
 
 def findings(data: pd.DataFrame) -> str:

@@ -68,6 +68,13 @@ def difference(row: pd.Series) -> str:
     return "" if math.isnan(value) else f"{value:+.2g} ({low:+.2g} to {high:+.2g})"
 
 
+def printed(card: pd.DataFrame) -> pd.DataFrame:
+    """Cells of the scorecard."""
+    columns = {"paper": "paper", "text": "claim", "published": "published", "verdict": "verdict"}
+    cells = card[list(columns)].rename(columns=columns)
+    return cells.assign(difference=[difference(row) for _, row in card.iterrows()])
+
+
 def findings(card: pd.DataFrame) -> str:
     """Markdown table of the scorecard."""
     rows = [

@@ -162,10 +162,10 @@ def _published(method: str) -> dict[str, Any]:
     return {**looks, "linewidth": 1, "markersize": 3.5}
 
 
-def ramp(first: str, last: str) -> Colormap:
-    """Colours between two, of which missing values have the last."""
+def ramp(first: str, last: str, missing: str) -> Colormap:
+    """Colours between two, and one of missing values."""
     colours = LinearSegmentedColormap.from_list("ramp", [first, last])
-    colours.set_bad(last)
+    colours.set_bad(missing)
     return colours
 
 

@@ -41,7 +41,7 @@ from unweave.results.scores import read
 
 table = read(scores)
 figure, data = grand.draw(table, titles)
-save(figure, data, stem)
+save(figure, data, stem, grand.printed(data))
 Image(filename=f"{stem}.png")
 
 # %% [markdown]

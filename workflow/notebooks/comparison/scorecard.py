@@ -39,7 +39,7 @@ from unweave.results.scores import read
 table = read(scores)
 data = claims.scorecard(claims.read(), table)
 figure = scorecard.draw(data, table, titles)
-save(figure, data, stem)
+save(figure, data, stem, scorecard.printed(data))
 Image(filename=f"{stem}.png")
 
 # %% [markdown]

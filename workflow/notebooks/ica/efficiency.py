@@ -47,7 +47,7 @@ panels = [
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)
-save(figure, data, stem)
+save(figure, data, stem, comparison.printed(data, panels))
 Image(filename=f"{stem}.png")
 
 # %% [markdown]

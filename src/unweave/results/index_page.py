@@ -1,0 +1,62 @@
+"""One page with every figure, that opens from disk and needs no network."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from unweave.provenance import sidecar
+
+PAPERS = {
+    "comparison": "All four, compared",
+    "ica": "ICA Lens",
+    "bae": "Binary Autoencoder",
+    "snmf": "Semi-NMF of MLP activations",
+    "sasa": "Subspace-Aware Sparse Autoencoders",
+}
+VERDICTS = ("holds", "fails", "undecided", "not testable here")
+
+
+def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> str:
+    """Fill in the page that lies in `folder`, beside the figures of each paper.
+
+    `items` hold paper, item, title, notebook and needs. Verdicts are those of the scorecard, if it was made.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("unweave.results"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    card = folder / "comparison" / "scorecard.csv"
+    verdicts = pd.read_csv(card, keep_default_na=False) if card.exists() else pd.DataFrame(columns=["paper", "verdict"])
+    papers = [
+        {
+            "key": paper,
+            "title": title,
+            "items": [
+                {**item, "seconds": _seconds(folder / paper / f"{item['item']}.csv")}
+                for item in items
+                if item["paper"] == paper
+            ],
+            "verdicts": {
+                verdict: int(((verdicts["paper"] == paper) & (verdicts["verdict"] == verdict)).sum()) for verdict in VERDICTS
+            },
+        }
+        for paper, title in PAPERS.items()
+    ]
+    missing = pd.read_csv(checklist, keep_default_na=False)
+    return environment.get_template("index.html").render(
+        papers=[paper for paper in papers if paper["items"]],
+        missing=missing[missing["status"] != "made"].to_dict("records"),
+        titles=PAPERS,
+    )
+
+
+def _seconds(drawn: Path) -> float | None:
+    """How long the notebook took, if that is known."""
+    try:
+        seconds: float = json.loads(sidecar(drawn).read_text(encoding="utf-8"))["wall_seconds"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return seconds
