@@ -30,7 +30,7 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
     """Run `source` (jupytext percent) and write the executed notebook to `output`.
 
     The notebook runs in a folder of its own and gets `scores` (list of paths), `stem` (the name of its figure, without
-    a suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`, for a table `.md` and `.tex` too. They are
+    a suffix) and `parameters`. It must write `<stem>.png`, `.svg` and `.csv`, a table `.md` and `.tex` too. They are
     moved beside `output` once the whole notebook has run, with the executed notebook as a page.
 
     Returns

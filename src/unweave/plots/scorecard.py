@@ -81,10 +81,14 @@ def findings(card: pd.DataFrame) -> str:
         [
             PAPERS[str(row["paper"])],
             str(row["text"]),
-            row["published"] or "",
+            _text(row["published"]),
             f"**{row['verdict']}**",
-            difference(row) or str(row["reason"] or ""),
+            difference(row) or _text(row["reason"]),
         ]
         for _, row in card.iterrows()
     ]
     return grid(["paper", "claim", "published", "verdict", "difference or reason"], rows)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -43,9 +43,9 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("bae")
 panels = [
     [
-        Panel("dead", "Dead", "share of features"),
-        Panel("firings_over_1pct", "Over 1 %", "share of firings"),
-        Panel("firings_over_10pct", "Over 10 %", "share of firings"),
+        Panel("dead", "Dead", "share of features", label="without the first position"),
+        Panel("firings_over_1pct", "Over 1 %", "share of firings", label="without the first position"),
+        Panel("firings_over_10pct", "Over 10 %", "share of firings", label="without the first position"),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

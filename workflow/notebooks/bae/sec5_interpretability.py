@@ -22,8 +22,8 @@ titles = {}  # registry keys to the names that the figure prints
 # and test it on further tokens.
 #
 # **Here** the same skeleton with a bank of predicates in the place of the judge, tested on tokens of other
-# documents. Hollow: the same lists moved to chance positions. `released`: the authors' order of tokens, explained
-# and tested on the same documents.
+# documents. Hollow: the same lists, each moved to chance tokens of its documents. `released`: the authors' order of
+# tokens, explained and tested on the same documents.
 #
 # **What differs**: no judge; a model without training stands beside the trained one.
 #
@@ -43,9 +43,9 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("bae")
 panels = [
     [
-        Panel("comsem", "Score", "ComSem", control="shifted positions"),
-        Panel("interpretable", "Interpretable", "features", control="shifted positions"),
-        Panel("coherence", "Coherence", "cosine", control="shifted positions"),
+        Panel("comsem", "Score", "ComSem", control="shifted features"),
+        Panel("interpretable", "Interpretable", "share of features", control="shifted features"),
+        Panel("coherence", "Coherence", "cosine", control="shifted features"),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

@@ -46,7 +46,7 @@ panels = [
         Panel("nearest_cosine_quantile", "Quantiles", "nearest |cosine|", "quantile", control="random directions"),
     ],
     [
-        Panel("nearest_cosine", "Mean", "nearest |cosine|", control="random directions that lean alike"),
+        Panel("nearest_cosine", "Mean", "nearest |cosine|", control="random, rival's covariance"),
         Panel("beyond_null", "Beyond the null", "share of directions", limit=0.05),
     ],
 ]

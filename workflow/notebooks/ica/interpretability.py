@@ -46,7 +46,7 @@ panels = [
     [
         Panel("simulation", "Simulated", "r", "predicates", at=10, control="shuffled features"),
         Panel("comsem", "ComSem", "score"),
-        Panel("interpretable", "Interpretable", "features"),
+        Panel("interpretable", "Interpretable", "share of features"),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)
