@@ -220,6 +220,7 @@ def _curve_row(
         ax.set_ylabel(panel.axis)
         if panel.log_y:
             ax.set_yscale("log")
+            style.plain_numbers(ax.yaxis)
     return parts
 
 
@@ -258,6 +259,7 @@ def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: It
         ax.set_xlabel(panel.axis)
         if panel.log_x:
             ax.set_xscale("log")
+            style.plain_numbers(ax.xaxis)
         _finish(ax, panel, letter)
     return parts
 

@@ -11,8 +11,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 TEXT, HEADING = 8.0, 9.0
 """Font sizes in points; nothing is smaller than TEXT."""
@@ -162,6 +164,12 @@ def _published(method: str) -> dict[str, Any]:
     return {**looks, "linewidth": 1, "markersize": 3.5}
 
 
+def plain_numbers(axis: Axis) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def ramp(first: str, last: str, missing: str) -> Colormap:
     """Colours between two, and one of missing values."""
     colours = LinearSegmentedColormap.from_list("ramp", [first, last])
@@ -180,7 +188,9 @@ def counts_axis(ax: Axes, values: Iterable[float], everything: float | None = No
     """Logarithmic axis of counts with plain numbers as ticks; `everything` is the size of the full dictionary."""
     shown = sorted(set(values))
     ax.set_xscale("log")
-    ticks: list[float] = [tick for tick in (1, 10, 100, 1000, 10000) if shown[0] <= tick <= shown[-1]] or shown
+    ticks: list[float] = [tick for tick in (1, 10, 100, 1000, 10000) if shown[0] <= tick <= shown[-1]]
+    if len(ticks) < 2:
+        ticks = shown
     if everything is not None and everything not in ticks:
         ticks = [tick for tick in ticks if tick <= everything / 3] + [everything]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

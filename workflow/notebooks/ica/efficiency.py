@@ -43,7 +43,7 @@ panels = [
     [
         Panel("parameter_size", "Size", "MiB", log_x=True),
         Panel("encode_operations", "Encoding", "FLOP per token", log_x=True),
-        Panel("active_decode_operations", "Decoding what is active", "FLOP per token", log_x=True),
+        Panel("active_decode_operations", "Decoding", "FLOP per token", log_x=True),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

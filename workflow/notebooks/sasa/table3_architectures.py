@@ -41,9 +41,9 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("sasa")
 panels = [
     [
-        Panel("accuracy", "Probe of one code", "accuracy", "k", at=1, control="shuffled labels", limit=0.5),
-        Panel("accuracy", "Probe of 20 codes", "accuracy", "k", at=20, control="shuffled labels", limit=0.5),
-        Panel("scr", "Spurious correlation", "removed", "n", at=20, control="random features", limit=0),
+        Panel("accuracy", "1 code", "accuracy", "k", at=1, control="shuffled labels", limit=0.5),
+        Panel("accuracy", "20 codes", "accuracy", "k", at=20, control="shuffled labels", limit=0.5),
+        Panel("scr", "SCR", "removed", "n", at=20, control="random features", limit=0),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

@@ -50,7 +50,7 @@ panels = [
     ],
     [
         Panel("auroc", "One coordinate", "AUROC", label="largest coordinate", limit=0.5),
-        Panel("auroc", "Sparse directions of chance", "AUROC", label="random sparse directions", limit=0.5),
+        Panel("auroc", "Random", "AUROC", label="random sparse directions", limit=0.5),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)
