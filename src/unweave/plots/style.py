@@ -172,9 +172,7 @@ def plain_numbers(axis: Axis) -> None:
 
 def ramp(first: str, last: str, missing: str) -> Colormap:
     """Colours between two, and one of missing values."""
-    colours = LinearSegmentedColormap.from_list("ramp", [first, last])
-    colours.set_bad(missing)
-    return colours
+    return LinearSegmentedColormap.from_list("ramp", [first, last]).with_extremes(bad=missing)
 
 
 def layers_axis(ax: Axes, layers: Iterable[int]) -> None:

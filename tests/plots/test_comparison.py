@@ -1,0 +1,124 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from unweave.errors import UnweaveError
+from unweave.plots import grand
+from unweave.plots.comparison import Panel, Selection, draw, findings, printed
+from unweave.results.references import read
+from unweave.results.scores import Score, ScoreKey, table
+
+TITLES = {"methods": {"ica-v2": "ICA", "sae-topk": "SAE", "snmf": "Semi-NMF"}, "models": {"m": "A small model"}}
+POINTS = [[Panel("tpp", "TPP", "accuracy", label="", control="random", limit=0)]]
+CURVES = [[Panel("fve", "FVE", "share", "k", log_x=True)]]
+
+
+def rows(method, layer=10, site="resid", model="m", revision="r", value=0.5):
+    place = {"model": model, "revision": revision, "site": site, "layer": layer, "method": method, "fit_seed": 0}
+    key = ScoreKey(**place, evaluation="tpp", device="cpu", code="c", spec="s")
+    score = {"n": 9, "unit": "1", "higher_is_better": True}
+    made = []
+    for dataset, offset in (("one", 0.0), ("two", 0.2)):
+        for label, level in (("", value + offset), ("random", 0.0)):
+            low, high = level - 0.1, level + 0.1
+            made.append(
+                Score(metric="tpp", value=level, ci_low=low, ci_high=high, dataset=dataset, label=label, **score)
+            )
+    made += [
+        Score(metric="fve", value=x / 100, ci_low=0.0, ci_high=1.0, dataset="one", x_name="k", x=x, **score)
+        for x in (1, 10, 100)
+    ]
+    return table(key, made)
+
+
+@pytest.fixture
+def scores():
+    tables = [rows("ica-v2"), rows("sae-topk", value=0.3), rows("ica-v2", layer=2), rows("snmf", site="mlp_neurons")]
+    tables.append(rows("sae-topk", model="m-untrained", revision="r, random weights 0", value=0.1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_arms_at_other_sites_and_of_other_models_are_named(scores):
+    selection = Selection.of(scores, TITLES)
+    assert selection.layer == 10
+    assert [selection.titles[arm] for arm in selection.arms] == [
+        "ICA",
+        "SAE",
+        "Semi-NMF at mlp_neurons",
+        "SAE, model without training",
+    ]
+
+
+def test_points_are_means_over_corpora_beside_their_control(scores):
+    _, data = draw(scores, TITLES, read("ica"), POINTS)
+    own = data[data["label"] == ""].set_index("title")["value"]
+    assert own["ICA"] == pytest.approx(0.6)
+    assert own["SAE, model without training"] == pytest.approx(0.2)
+    assert set(data["label"]) == {"", "random"}
+    assert set(data["dataset"]) == {"one two"}
+
+
+def test_one_corpus_can_be_chosen(scores):
+    panels = [[Panel("tpp", "TPP", "accuracy", dataset="two")]]
+    _, data = draw(scores, TITLES, read("ica"), panels)
+    assert data.set_index("title")["value"]["ICA"] == pytest.approx(0.7)
+
+
+def test_curves_show_the_leading_arms_and_layers_can_be_an_axis(scores):
+    _, data = draw(scores, TITLES, read("ica"), CURVES, headline=("ica-v2",))
+    assert set(data["title"]) == {"ICA"}
+    assert data["x"].tolist() == [1, 10, 100]
+    by_layer = [[Panel("tpp", "TPP", "accuracy", "layer", "layer")]]
+    _, data = draw(scores, TITLES, read("ica"), by_layer, headline=("ica-v2",))
+    assert data["x"].tolist() == [2, 10]
+
+
+def test_a_point_of_a_curve_can_stand_alone(scores):
+    panels = [[Panel("fve", "FVE", "share", "k", at=10)]]
+    _, data = draw(scores, TITLES, read("ica"), panels)
+    assert (data["value"] == 0.1).all()
+
+
+def test_what_was_not_measured_is_named(scores):
+    with pytest.raises(UnweaveError, match=r"no scores of scr \(the arms\): add its evaluation"):
+        draw(scores, TITLES, read("ica"), [[Panel("scr", "SCR", "share")]])
+
+
+def test_findings_and_printed_cells_hold_the_intervals(scores):
+    _, data = draw(scores, TITLES, read("ica"), POINTS)
+    text = findings(data, POINTS)
+    assert text.index("| ICA | 0.6 (0.5 to 0.7) | 0 |") < text.index("| SAE | 0.4 (0.3 to 0.5) | 0 |")
+    cells = printed(data, POINTS)
+    assert cells.columns.tolist() == ["arm", "TPP (accuracy)"]
+    assert cells.loc[cells["arm"] == "ICA", "TPP (accuracy)"].item() == "0.6 (0.5 to 0.7)"
+
+
+def test_the_same_scores_give_the_same_figure(scores, tmp_path):
+    from unweave.plots.figure import save
+
+    for name in ("a", "b"):
+        figure, data = draw(scores.sample(frac=1, random_state=len(name)), TITLES, read("ica"), [*POINTS, *CURVES])
+        save(figure, data, tmp_path / name, printed(data, POINTS))
+    for suffix in (".png", ".svg", ".csv", ".md", ".tex"):
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_the_best_arm_of_a_criterion_ranks_first_and_overlapping_ones_are_tied(scores):
+    tpp = scores[scores["metric"] == "tpp"].assign(x_name="n", x=10.0)
+    _, found = grand.table_of(tpp, TITLES)
+    assert set(found["heading"]) == {"TPP, 10 features"}
+    ranks = found.set_index("title")["rank"]
+    assert ranks["SAE"] == 3
+    assert ranks["ICA"] == 1.5
+    assert found.set_index("title")["tied"]["SAE"]
+    assert not found["title"].str.contains("without training").any()
+    _, data = grand.draw(tpp, TITLES)
+    assert grand.printed(data).set_index("arm")["TPP, 10 features"]["ICA"] == "0.6*"
+    assert "TPP, 10 features" in grand.findings(data)
+
+
+def test_budgets_are_shown_and_not_ranked(scores):
+    l0 = scores[scores["metric"] == "tpp"].assign(metric="l0", label="without the first position")
+    _, found = grand.table_of(l0, TITLES)
+    assert np.isnan(found["rank"]).all()
+    assert not found["tied"].any()

@@ -1,0 +1,38 @@
+import subprocess
+
+from unweave.results import scores
+from unweave.results.frozen import freeze
+
+
+def tables(made_up, folder):
+    paths = []
+    for number, (method, evaluation) in enumerate([("sae", "tpp"), ("ica", "tpp"), ("ica", "scr")]):
+        paths.append(folder / f"{number}.parquet")
+        scores.write(paths[-1], made_up(method, ("m", 0.5, 0.4, 0.6), evaluation=evaluation))
+    return paths
+
+
+def test_tables_are_joined_by_evaluation_and_lose_nothing(made_up, tmp_path):
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    freeze(tables(made_up, tmp_path), frozen / "SHA256SUMS")
+    assert {path.name for path in frozen.iterdir()} == {"SHA256SUMS", "tpp.parquet", "scr.parquet"}
+    assert scores.read([frozen / "tpp.parquet"])["method"].tolist() == ["ica", "sae"]
+
+
+def test_the_sums_are_those_that_sha256sum_checks(made_up, tmp_path):
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    freeze(tables(made_up, tmp_path), frozen / "SHA256SUMS")
+    assert subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=frozen, check=False).returncode == 0
+
+
+def test_the_order_of_the_tables_changes_no_byte_and_old_tables_go(made_up, tmp_path):
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    paths = tables(made_up, tmp_path)
+    freeze(paths, frozen / "SHA256SUMS")
+    before = (frozen / "tpp.parquet").read_bytes()
+    freeze(paths[1::-1], frozen / "SHA256SUMS")
+    assert (frozen / "tpp.parquet").read_bytes() == before
+    assert not (frozen / "scr.parquet").exists()
