@@ -1,6 +1,8 @@
 """Executing one notebook with papermill so that parallel runs never meet and nothing half-drawn is left behind."""
 
+import html
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +26,28 @@ KERNEL = "unweave"
 SUFFIXES = (".png", ".svg", ".csv")
 TABLE_SUFFIXES = (".md", ".tex")
 """What the notebook of a table writes besides."""
+
+EMBEDDED_IMAGE = re.compile(r"<img\b[^>]*data:image/png;base64[^>]*>")
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 0 auto; max-width: 60rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #1c1c1c; }}
+img {{ max-width: 100%; }}
+pre {{ background: #f6f6f6; padding: .6rem; overflow-x: auto; font-size: .85rem; }}
+table {{ border-collapse: collapse; font-size: .9rem; }}
+td, th {{ border-bottom: 1px solid #e3e3e3; padding: .2rem .6rem; text-align: left; }}
+.anchor-link {{ display: none; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
 
 
 def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str, Any]) -> list[Path]:
@@ -116,13 +140,12 @@ def _private_kernel() -> Iterator[Config]:
 
 
 def _page(executed: Path, page: Path) -> None:
-    """Write a notebook as one HTML page that fetches nothing."""
-    exporter: Any = HTMLExporter(  # type: ignore[no-untyped-call]
-        mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url="", mermaid_js_url=""
-    )
+    """Write a notebook as one small HTML page that fetches nothing; its figure is the file beside it."""
+    exporter: Any = HTMLExporter(template_name="basic")  # type: ignore[no-untyped-call]
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
-    text, _ = exporter.from_filename(str(executed))
-    page.write_text(text, encoding="utf-8")
+    body, _ = exporter.from_filename(str(executed))
+    body = EMBEDDED_IMAGE.sub(f'<img src="{page.stem}.png" alt="the figure">', body)
+    page.write_text(PAGE.format(title=html.escape(page.stem), body=body), encoding="utf-8")
 
 
 def _forget_times(path: Path) -> None:

@@ -16,6 +16,7 @@ from unweave.config import SCHEMAS, Config, DatasetEntry, EvaluationEntry, Figur
 from unweave.files import staged_folder
 from unweave.results.checklist import PrintedItem
 from unweave.results.claims import Claim
+from unweave.results.errata import Erratum
 from unweave.results.references import References
 
 
@@ -31,6 +32,7 @@ def generated() -> dict[Path, str]:
         "references": References.model_json_schema(),
         "claims": TypeAdapter(dict[str, Claim]).json_schema(),
         "checklist": TypeAdapter(dict[str, list[PrintedItem]]).json_schema(),
+        "errata": TypeAdapter(dict[str, list[Erratum]]).json_schema(),
     }
     for package in (methods, evaluations):
         kind = package.__name__.rpartition(".")[2]

@@ -1,0 +1,82 @@
+"""Bugs and confounds of the papers and their code, and what each changes in numbers here (resources/errata.yaml)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from unweave.config import PROJECT, Strict, read_yaml
+from unweave.errors import UnweaveError
+from unweave.results.claims import Selector, difference_interval, selected
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ERRATA = PROJECT / "resources" / "errata.yaml"
+COLUMNS = (
+    *("erratum", "problem", "compared", "unit", "faithful", "faithful_low", "faithful_high"),
+    *("fixed", "fixed_low", "fixed_high", "difference", "ci_low", "ci_high"),
+)
+
+
+class Compared(Strict):
+    """One number with the bug or confound and without it."""
+
+    what: str
+    where: dict[str, Any] = Field(description="what the selectors of both sides have in common")
+    faithful: dict[str, Any] = Field(description="what the published side has besides")
+    fixed: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _selects(self) -> Self:
+        for side in (self.faithful, self.fixed):
+            Selector.model_validate({**self.where, **side})
+        return self
+
+
+class Erratum(Strict):
+    """One bug or confound."""
+
+    title: str
+    problem: str = Field(description="what is wrong and what is done about it, in our words")
+    compared: list[Compared] = Field(min_length=1)
+
+
+def read(path: Path = ERRATA) -> dict[str, list[Erratum]]:
+    """Read the errata by paper.
+
+    Raises
+    ------
+    UnweaveError
+        if the file is missing or malformed.
+    """
+    try:
+        return TypeAdapter(dict[str, list[Erratum]]).validate_python(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnweaveError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def table(errata: list[Erratum], scores: "pd.DataFrame") -> "pd.DataFrame":
+    """Both numbers and the difference (fixed less faithful) of every comparison, means over layers and corpora.
+
+    A number that the run did not measure is missing.
+    """
+    import pandas as pd
+
+    rows = []
+    for erratum in errata:
+        for entry in erratum.compared:
+            row: dict[str, Any] = {"erratum": erratum.title, "problem": erratum.problem, "compared": entry.what}
+            sides = {}
+            for name, side in (("faithful", entry.faithful), ("fixed", entry.fixed)):
+                found = selected(scores, Selector.model_validate({**entry.where, **side}))
+                if not found.empty:
+                    value, low, high = (float(found[column].mean()) for column in ("value", "ci_low", "ci_high"))
+                    sides[name] = (value, low, high)
+                    row |= {name: value, f"{name}_low": low, f"{name}_high": high, "unit": str(found["unit"].iloc[0])}
+            if len(sides) == 2:
+                difference = difference_interval(sides["fixed"], sides["faithful"])
+                row |= dict(zip(("difference", "ci_low", "ci_high"), difference, strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
