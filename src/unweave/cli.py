@@ -258,9 +258,9 @@ def schemas() -> None:
 @app.command()
 def readme() -> None:
     """Redraw the rule graph in README.md."""
-    from unweave.readme import write_rule_graph
+    from unweave.readme import write_readme
 
-    write_rule_graph()
+    write_readme()
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1]
-WITHOUT_EFFECT = frozenset({"unweave.config", "unweave.errors"})
-"""What these decide reaches a job through its spec or stops it, so a change of theirs alone makes no result stale."""
+WITHOUT_EFFECT = frozenset({"unweave.config", "unweave.errors", "unweave.provenance"})
+"""What these decide reaches a job through its spec, stops it, or is written beside its result and never into it: a
+change of theirs alone makes no result stale."""
 
 
 def fingerprint(*modules: str) -> str:

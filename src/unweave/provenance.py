@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,17 @@ def recorded_sha256(path: Path) -> str:
     return recorded
 
 
+def _versions() -> dict[str, str]:
+    """Versions of those of PACKAGES that are installed: figures are drawn without torch too."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def _peak_memory() -> dict[str, int]:
     """Largest memory that this process has held, in bytes, on the host and on the GPU if it used one."""
     unit = 1 if sys.platform == "darwin" else 1024
@@ -63,7 +74,7 @@ def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: di
         "inputs": {str(path): recorded_sha256(path) for path in inputs},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(status) if status is not None else None,
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": _versions(),
         "python": platform.python_version(),
         "machine": platform.platform(),
         "host": platform.node(),

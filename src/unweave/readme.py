@@ -1,13 +1,16 @@
-"""The part of README.md that is drawn from the workflow itself."""
+"""The parts of README.md that are made from the workflow itself."""
 
 import re
 import subprocess
 import sys
 
-from unweave.config import PROJECT
+from unweave.config import PROJECT, read_figures
 from unweave.files import staged_file
+from unweave.plots.sentences import grid
+from unweave.results.checklist import read, table
 
 START, END = "<!-- rule graph: `make readme` -->", "<!-- end of rule graph -->"
+LIST_START, LIST_END = "<!-- checklist: `make readme` -->", "<!-- end of checklist -->"
 
 
 def rule_graph() -> str:
@@ -19,14 +22,25 @@ def rule_graph() -> str:
     return "\n".join(["flowchart LR", *arrows])
 
 
-def with_rule_graph(readme: str, graph: str) -> str:
-    """`readme` with the block between the two marks replaced by `graph`."""
-    block = f"{START}\n```mermaid\n{graph}\n```\n{END}"
-    return re.sub(f"{re.escape(START)}.*?{re.escape(END)}", lambda _: block, readme, flags=re.DOTALL)
+def checklist() -> str:
+    """Markdown table of every printed figure and table: a link to ours, or why there is none."""
+    found = table(read(), read_figures(PROJECT / "config/figures.yaml"))
+    rows = [
+        [row["paper"], row["printed"], row["shows"], f"[made]({row['figure']})" if row["figure"] else row["reason"]]
+        for row in found.to_dict("records")
+    ]
+    return grid(["paper", "printed", "shows", "status"], rows)
 
 
-def write_rule_graph() -> None:
-    """Redraw the graph in README.md."""
+def with_block(readme: str, start: str, end: str, text: str) -> str:
+    """`readme` with what stands between two marks replaced by `text`."""
+    block = f"{start}\n{text}\n{end}"
+    return re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: block, readme, flags=re.DOTALL)
+
+
+def write_readme() -> None:
+    """Redraw the rule graph and the checklist in README.md."""
     path = PROJECT / "README.md"
+    text = with_block(path.read_text(encoding="utf-8"), START, END, f"```mermaid\n{rule_graph()}\n```")
     with staged_file(path) as partial:
-        partial.write_text(with_rule_graph(path.read_text(encoding="utf-8"), rule_graph()), encoding="utf-8")
+        partial.write_text(with_block(text, LIST_START, LIST_END, checklist()), encoding="utf-8")

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
-from unweave.config import PROJECT
+from unweave.config import PROJECT, read_yaml
 
+PLAN_ITEMS = [item for items in read_yaml(PROJECT / "config/config.yaml")["figures"].values() for item in items]
 pytestmark = pytest.mark.workflow
 
 PROFILES = sorted(path.name for path in (PROJECT / "workflow/profiles").iterdir() if path.is_dir())
@@ -15,7 +16,8 @@ JOBS = {
         "harvest_smollm2": 10,
         "harvest_smollm2-untrained": 2,
         "fit": 56,
-        "figure": 4,
+        "figure": 27,
+        "table": 12,
     },
     "ci.yaml": {"fetch": 3, "model": 1, "text": 3, "harvest_smollm2": 4, "fit": 5, "evaluate": 25, "figure": 4},
 }
@@ -46,3 +48,22 @@ def test_the_readme_shows_the_rule_graph_of_the_workflow():
     from unweave.readme import rule_graph
 
     assert rule_graph() in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_lists_every_printed_item():
+    from unweave.readme import checklist
+
+    assert checklist() in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("target", ["ica", "bae_fig2", "snmf_table2_neuron_groups", "scorecard"])
+def test_a_paper_and_an_item_are_targets(fresh, target):
+    counts = fresh.dry_run(target, profile="default").counts
+    assert counts["figure"] + counts["table"] > 0
+    assert "checklist" not in counts
+
+
+def test_frozen_figures_need_no_model_and_no_fit(fresh):
+    counts = fresh.dry_run("--config", "frozen=true", "--forceall", profile="default").counts
+    assert not {"model", "fit", "evaluate", "text"} & set(counts)
+    assert counts["figure"] + counts["table"] == len(PLAN_ITEMS)

@@ -113,6 +113,18 @@ def items_of(kind):
     return "|".join(item for items in PLAN.figures.values() for item, entry in items.items() if entry.kind == kind)
 
 
+def item_targets():
+    """Names of the targets that make one item each: its full name, its number, and the name alone in the comparison."""
+    targets = {}
+    for paper, items in PLAN.config.figures.items():
+        for item in items:
+            number = item.partition("_")[0]
+            short = item if paper == "comparison" else f"{paper}_{number}"
+            unique = paper == "comparison" or [other.partition("_")[0] for other in items].count(number) == 1
+            targets |= {name: (paper, item) for name in (f"{paper}_{item}", *([short] if unique else []))}
+    return targets
+
+
 ITEMS = [(paper, item) for paper, items in PLAN.config.figures.items() for item in items]
 ALL_FIGURES = [path for paper, item in ITEMS for path in figure_targets(paper, item)]
 ALL_SCORES = [path for plan in PLAN.config.evaluations for path in scores_of(plan.evaluation)]

@@ -1,29 +1,34 @@
+FILES = dict(
+    png=report(
+        f"{FIGURE}.png",
+        caption="../report/figure.rst",
+        category="{paper}",
+        labels=labels("image"),
+    ),
+    svg=f"{FIGURE}.svg",
+    csv=report(
+        f"{FIGURE}.csv",
+        caption="../report/figure.rst",
+        category="{paper}",
+        labels=labels("data"),
+    ),
+    notebook=f"{FIGURE}.ipynb",
+    page=f"{FIGURE}.html",
+)
+
+
 rule figure:
+    """Execute the notebook of one figure."""
     input:
         notebook=notebook_source,
         scores=lambda wildcards: figure_scores(wildcards.paper, wildcards.item),
         references=lambda wildcards: figure_references(wildcards.paper),
     output:
-        png=report(
-            f"{FIGURE}.png",
-            caption="../report/figure.rst",
-            category="{paper}",
-            labels=labels("image"),
-        ),
-        svg=f"{FIGURE}.svg",
-        csv=report(
-            f"{FIGURE}.csv",
-            caption="../report/figure.rst",
-            category="{paper}",
-            labels=labels("data"),
-        ),
-        notebook=f"{FIGURE}.ipynb",
-        page=f"{FIGURE}.html",
+        **FILES,
     log:
         "logs/figure/{paper}/{item}.log",
     benchmark:
         "logs/benchmarks/figure/{paper}/{item}.jsonl"
-    """Execute the notebook of one figure."""
     wildcard_constraints:
         item=items_of("figure"),
     retries: 1
@@ -43,21 +48,7 @@ rule figure:
 
 use rule figure as table with:
     output:
-        png=report(
-            f"{FIGURE}.png",
-            caption="../report/figure.rst",
-            category="{paper}",
-            labels=labels("image"),
-        ),
-        svg=f"{FIGURE}.svg",
-        csv=report(
-            f"{FIGURE}.csv",
-            caption="../report/figure.rst",
-            category="{paper}",
-            labels=labels("data"),
-        ),
-        notebook=f"{FIGURE}.ipynb",
-        page=f"{FIGURE}.html",
+        **FILES,
         markdown=f"{FIGURE}.md",
         latex=f"{FIGURE}.tex",
     log:
@@ -77,9 +68,15 @@ rule checklist:
         "figures/checklist.csv",
     log:
         "logs/checklist.log",
+    benchmark:
+        "logs/benchmarks/checklist.jsonl"
     localrule: True
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
     shell:
         "python -m unweave checklist {input.checklist} {input.figures} --output {output} > {log} 2>&1"
 
@@ -97,9 +94,15 @@ rule index:
         "figures/index.html",
     log:
         "logs/index.log",
+    benchmark:
+        "logs/benchmarks/index.jsonl"
     localrule: True
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
     params:
         spec=lambda wildcards: spec(
             items=[
@@ -124,14 +127,21 @@ rule freeze:
         sums="resources/frozen/SHA256SUMS",
     log:
         "logs/freeze.log",
+    benchmark:
+        "logs/benchmarks/freeze.jsonl"
     localrule: True
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
     shell:
         "python -m unweave freeze {input} --output {output.sums} > {log} 2>&1"
 
 
-# `snakemake --cores all ica` makes one paper's figures, `snakemake --cores all ica_fig3_nongaussianity` one of them.
+# `snakemake --cores all ica` makes one paper's figures, `snakemake --cores all ica_fig3_nongaussianity` or `ica_fig3` one of
+# them, and `snakemake --cores all scorecard` tests every claim.
 for paper, items in PLAN.config.figures.items():
 
     rule:
@@ -141,11 +151,12 @@ for paper, items in PLAN.config.figures.items():
             [path for item in items for path in figure_targets(paper, item)],
         localrule: True
 
-    for item in items:
 
-        rule:
-            name:
-                f"{paper}_{item}"
-            input:
-                figure_targets(paper, item),
-            localrule: True
+for target, (paper, item) in item_targets().items():
+
+    rule:
+        name:
+            target
+        input:
+            figure_targets(paper, item),
+        localrule: True

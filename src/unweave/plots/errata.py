@@ -61,7 +61,9 @@ def _both(row: pd.Series) -> str:
 
 
 def _text(value: float) -> str:
-    return "not measured" if pd.isna(value) else f"{value:.3g}"
+    if pd.isna(value):
+        return "not measured"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _interval(row: pd.Series, side: str) -> str:
