@@ -17,6 +17,7 @@ from unweave.files import staged_folder
 from unweave.results.checklist import PrintedItem
 from unweave.results.claims import Claim
 from unweave.results.errata import Erratum
+from unweave.results.nulls import Null
 from unweave.results.references import References
 
 
@@ -33,6 +34,7 @@ def generated() -> dict[Path, str]:
         "claims": TypeAdapter(dict[str, Claim]).json_schema(),
         "checklist": TypeAdapter(dict[str, list[PrintedItem]]).json_schema(),
         "errata": TypeAdapter(dict[str, list[Erratum]]).json_schema(),
+        "nulls": TypeAdapter(list[Null]).json_schema(),
     }
     for package in (methods, evaluations):
         kind = package.__name__.rpartition(".")[2]

@@ -46,9 +46,39 @@ def draw(card: pd.DataFrame, scores: pd.DataFrame, titles: Titles) -> Figure:
     return frames[0].figure
 
 
-def _list(ax: Axes, rows: pd.DataFrame, heading: str) -> None:
+NULL_VERDICTS: Mapping[str, tuple[str, str]] = {
+    "at chance": VERDICTS["holds"],
+    "off chance": VERDICTS["fails"],
+    "not measured": VERDICTS["not testable here"],
+}
+
+
+@style.house()
+def draw_nulls(table: pd.DataFrame, scores: pd.DataFrame, titles: Titles) -> Figure:
+    """List what has learned nothing, and whether it scores what chance gives."""
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=f"{name} ({(table['verdict'] == name).sum()})")
+        for name, (colour, marker) in NULL_VERDICTS.items()
+    ]
+    model = title(titles, "models", str(scores["model"].mode().iloc[0]))
+    (frame,) = sheet([0.35 + ROW * len(table)], handles, f"{model}; measured less chance, with 95 % interval")
+    (ax,) = frame.axes(1, left=0.1, top=0.28, bottom=0.02)
+    _list(ax, table.assign(text=table["null"]), "What has learned nothing", NULL_VERDICTS)
+    return frame.figure
+
+
+def null_findings(table: pd.DataFrame) -> str:
+    """Markdown table of the nulls."""
+    rows = [
+        [str(row["null"]), f"**{row['verdict']}**", f"{row['measured']:.3g}", f"{row['chance']:.3g}", difference(row)]
+        for _, row in table.iterrows()
+    ]
+    return grid(["null", "verdict", "measured", "chance", "difference"], rows)
+
+
+def _list(ax: Axes, rows: pd.DataFrame, heading: str, looks: Mapping[str, tuple[str, str]] = VERDICTS) -> None:
     for place, (_, row) in enumerate(rows.iterrows()):
-        colour, marker = VERDICTS[row["verdict"]]
+        colour, marker = looks[row["verdict"]]
         ax.plot([0.0], [-place], color=colour, marker=marker, linestyle="")
         ax.text(0.012, -place, _shortened(str(row["text"])), va="center")
         ax.text(1.0, -place, difference(row), va="center", ha="right", color=style.MUTED)
