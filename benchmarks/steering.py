@@ -19,7 +19,7 @@ from unweave.models.language_model import load_language_model
 
 MODEL = Path("results/models/smollm2")
 PROMPT = "I think that"
-DIRECTIONS = 8
+DIRECTIONS = 3
 TARGETS = (0.025, 0.05, 0.1, 0.15, 0.25, 0.35, 0.5)
 
 

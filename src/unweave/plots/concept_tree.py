@@ -14,7 +14,8 @@ from unweave.plots.selection import Titles, drawn, title
 from unweave.results.references import References
 
 LINE = 0.19
-WORDS = 5
+LONGEST = 30
+"""Letters of a node."""
 CONTROL = "any child"
 PANELS = [
     [
@@ -53,10 +54,16 @@ def _parsed(nodes: pd.DataFrame) -> tuple[dict[Path, str], dict[Path, float]]:
     for label, value in zip(nodes["label"], nodes["value"], strict=True):
         numbers, _, text = str(label).partition(" ")
         path = tuple(int(number) for number in numbers.split("/"))
-        shown = text.split(", ")
-        words[path] = ", ".join(shown[:WORDS]) + (" ..." if len(shown) > WORDS else "")
+        words[path] = _shortened(text.split(", "))
         weights[path] = float(value)
     return words, weights
+
+
+def _shortened(words: Sequence[str]) -> str:
+    """As many whole words as fit between two levels of the tree."""
+    fitting = [n for n in range(1, len(words) + 1) if len(", ".join(words[:n])) <= LONGEST]
+    kept = max(fitting, default=1)
+    return ", ".join(words[:kept]) + (" ..." if len(words) > kept else "")
 
 
 def _leaves(words: Mapping[Path, str]) -> int:
@@ -87,4 +94,4 @@ def _tree(ax: Axes, words: Mapping[Path, str], weights: Mapping[Path, float]) ->
     ax.set(xlim=(0, 1), ylim=(-leaves + 0.3, 0.7), xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    ax.set_title(f"A  One tree, broad features left, fine ones right: the first {WORDS} words of each")
+    ax.set_title("A  One tree, broad features left, fine ones right: the first words of each")

@@ -47,6 +47,7 @@ panels = [
         Panel(metric, title, axis, "demonstrations", control="fixed")
         for metric, title, axis in (
             ("entropy_sum", "Summed", "bits"),
+            ("fvu", "Error", "unexplained"),
             ("dimensions", "Spread", "dimensions"),
             ("accuracy", "Right", "share"),
         )
@@ -55,6 +56,7 @@ panels = [
         Panel(metric, title, axis, "demonstrations", control="random labels")
         for metric, title, axis in (
             ("entropy_sum", "Summed", "bits"),
+            ("fvu", "Error", "unexplained"),
             ("dimensions", "Spread", "dimensions"),
             ("accuracy", "Right", "share"),
         )

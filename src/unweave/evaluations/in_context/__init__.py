@@ -52,7 +52,7 @@ class Settings(Strict):
         default=32, description="features that fire on a token of a dense dictionary, and signs of principal components"
     )
     replaced: dict[str, Any] = Field(
-        default={"tokens": 30_000, "expansion": 1, "batch_size": 128, "validation_fraction": 0.0},
+        default={"tokens": 40_000, "expansion": 1, "batch_size": 64, "validation_fraction": 0.0},
         description="settings of the method that take other values here, where it has them",
     )
 
