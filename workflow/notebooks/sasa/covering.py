@@ -22,8 +22,9 @@ titles = {}  # registry keys to the names that the figure prints
 # group one.
 #
 # **Here** the share of directions of a planted sphere within eps of the span of some unit of the fitted dictionary.
-# Dotted: as many random units of the concept's own subspace. Below: the error on new points against the points that
-# were fitted; dotted: principal directions, as good as the noise allows.
+# Dotted: as many random units of the concept's own subspace. Below: the error on new points of a sphere, and how far
+# its subspace is missed, against the points that were fitted; dotted: principal directions, as good as the noise
+# allows.
 #
 # **What differs**: trained dictionaries, not optimal coverings; the exact bound is in the score table.
 #
@@ -48,9 +49,17 @@ panels = [
     ],
     [
         Panel(
-            "sample_error", shape, "error / power", "n", "points", dataset=shape, control="pca", log_x=True, log_y=True
-        )
-        for shape in ("sphere", "hypersphere")
+            "sample_error",
+            "Error",
+            "error / power",
+            "n",
+            "points",
+            dataset="sphere",
+            control="pca",
+            log_x=True,
+            log_y=True,
+        ),
+        Panel("sample_sine", "Subspace", "sine", "n", "points", dataset="sphere", control="pca", log_x=True),
     ],
 ]
 figure, data = comparison.draw(
