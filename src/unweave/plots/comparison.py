@@ -199,7 +199,7 @@ def _curve_row(
     frame: Frame, row: Sequence[Panel], selection: Selection, letters: Iterator[str]
 ) -> dict[str, pd.DataFrame]:
     parts: dict[str, pd.DataFrame] = {}
-    for ax, panel in zip(frame.axes(len(row), gap=(0.62, 0)), row, strict=True):
+    for ax, panel in zip(frame.axes(len(row), left=0.65, gap=(0.65, 0)), row, strict=True):
         letter, shown = next(letters), []
         for hollow, rows in _both(selection, panel):
             shown.append(rows)

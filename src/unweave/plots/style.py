@@ -83,12 +83,13 @@ FAMILIES = {
 }
 """First word of a method's key to its look, in the order of legends. Colours: Okabe and Ito, random in grey."""
 UNKNOWN = Look("#8C6D31", "*")
-UNIT_ROWS, IN_CONTEXT = (0, (4, 1.5)), (0, (1, 1))
+UNIT_ROWS, IN_CONTEXT, WITHOUT_IT = (0, (4, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1))
 VARIANTS = {
     "v1": UNIT_ROWS,
     "rownorm": UNIT_ROWS,
     "released": UNIT_ROWS,
     "release": UNIT_ROWS,
+    "wd": WITHOUT_IT,
     "first": IN_CONTEXT,
     "untrained": IN_CONTEXT,
     "unfitted": IN_CONTEXT,
