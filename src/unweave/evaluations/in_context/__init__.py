@@ -30,7 +30,7 @@ from unweave.evaluations.refitted_entropy import entropy_scores, refit_of, refit
 from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.models.hook_points import HookPoint, capture
-from unweave.models.language_model import LanguageModel, load_language_model
+from unweave.models.language_model import LanguageModel, load_language_model, preferred_dtype
 from unweave.results.scores import Score
 
 ARMS: dict[Arm, str] = {"random": "", "fixed": "fixed", "random labels": "random labels"}
@@ -125,7 +125,8 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     pool = pool.chosen(rng.permutation(len(pool.texts)))
     queries = queries.chosen(rng.permutation(len(queries.texts))[: settings.prompts])
     template = Template(settings.text_prefix, settings.label_prefix, list(corpus.label_names))
-    model = load_language_model(data.model_folder, torch.float32, data.device)
+    # As a harvest reads: hundreds of thousands of tokens, two to three times faster where the hardware has bfloat16.
+    model = load_language_model(data.model_folder, preferred_dtype("auto", data.device), data.device)
     point = HookPoint(cast(Site, data.site), data.layer)
     scores: list[Score] = []
     for arm, label in ARMS.items():
