@@ -24,7 +24,8 @@ titles = {}  # registry keys to the names that the figure prints
 # **Here** film reviews in the words of the StaICC benchmark. Three arms: demonstrations drawn for each prompt
 # (solid), the same ones for all prompts, as the authors' loader has it (dotted in the upper row), and drawn ones
 # with labels of chance (dotted in the lower row). With the same demonstrations the context no longer varies, which
-# lowers the entropy of a prompt whatever is learned.
+# lowers the entropy of a prompt whatever is learned. Where the error is near 1 the codes have collapsed and their
+# bits say nothing; the dimensions that the rows spread over need no fit.
 #
 # **What differs**: one data set, 256 prompts, at most four demonstrations.
 #
