@@ -57,7 +57,7 @@ def test_an_exact_number_adds_no_width():
         (0.1, 0.3, "lower", 0.0, "fails"),
         (0.1, 0.3, "higher", 0.5, "fails"),
         (-0.01, 0.01, "higher", -0.02, "holds"),
-        (0.0, 0.0, "higher", 0.0, "fails"),
+        (0.0, 0.0, "higher", 0.0, "undecided"),
     ],
 )
 def test_a_verdict_needs_the_whole_interval(low, high, direction, by, expected):

@@ -5,7 +5,7 @@ A claim compares two numbers, or one with a constant. Their difference has the i
 errors that go together. Over layers and corpora the mean difference counts, with the mean of the intervals.
 
 A claim holds if the whole interval lies on the claimed side of zero by at least `by`, fails if the whole interval lies
-short of that, and is undecided otherwise.
+short of that, and is undecided otherwise. Two sides that are exactly equal (all zero, say) decide nothing either.
 """
 
 import math
@@ -105,6 +105,8 @@ def difference_interval(
 
 def verdict(low: float, high: float, direction: str, by: float) -> Verdict:
     """Judge a difference by its interval."""
+    if low == high == 0:
+        return "undecided"
     if direction == "lower":
         low, high = -high, -low
     if low > by:
