@@ -27,7 +27,7 @@ def test_random_features_are_as_stable_as_the_null(make_corpus, make_data, make_
     d = 64
     data = with_refit(make_data({"c": make_corpus(torch.randn(50, d))}), lambda offset: make_dictionary(d, offset))
     scores = evaluate(make_dictionary(d), data, Settings(), 0)
-    found, null = (s for s in scores if s.metric == "matched_similarity")
+    found, null = (s for s in scores if s.metric == "matched_similarity" and s.label != "readers")
     assert found.value == pytest.approx(null.value, abs=0.05)
     assert found.ci_low < null.ci_high
 
@@ -62,3 +62,9 @@ def test_features_without_a_partner_and_atoms_of_zeros_are_not_found_again():
 def test_the_null_is_not_what_a_method_began_with():
     began = torch.randn(40, D, generator=torch.Generator().manual_seed(0))
     assert matched(similarities(began, random_like(began, 0))).mean() < 0.9
+
+
+def test_reading_directions_are_matched_where_there_are_any(make_corpus, make_data, make_dictionary, find):
+    data = with_refit(make_data({"c": make_corpus(torch.randn(50, D))}), lambda _: make_dictionary(D))
+    scores = evaluate(make_dictionary(D), data, Settings(), 0)
+    assert find(scores, metric="found_again_0.7", label="readers") == 1

@@ -5,7 +5,8 @@ configuration. Of each atom the largest |cosine| with an atom of the rival is ta
 as the paper's second version has it. Wider dictionaries have nearer neighbours by chance, so the null is a dictionary
 of random isotropic directions as many as the rival's; `beyond_null` is the share of atoms nearer than 95 % of those.
 Atoms of both sides may also lean to the same few directions without being the same: the null with the second moment of
-the rival's atoms (`random, rival's covariance`) takes that away.
+the rival's atoms (`random, rival's covariance`) takes that away. Where the dictionary has reading directions of that
+width they are compared with the rival's atoms too (`readers`), as in the paper's first version.
 """
 
 from typing import Annotated, Any
@@ -29,7 +30,7 @@ Floats = NDArray[np.float64]
 
 QUANTILES = (0.05, 0.5, 0.95)
 NEAR = 0.7
-NULL, ANISOTROPIC = "random directions", "random, rival's covariance"
+NULL, ANISOTROPIC, READERS = "random directions", "random, rival's covariance", "readers"
 BLOCK = 1024
 
 
@@ -93,7 +94,10 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     weights = resampling_weights(len(cosines), seed) / len(cosines)
     threshold = float(np.quantile(null, 0.95))
     scores: list[Score] = []
-    for label, values in (("", cosines), (NULL, null), (ANISOTROPIC, leaning)):
+    arms = {"": cosines, NULL: null, ANISOTROPIC: leaning}
+    if dictionary.readers is not None and dictionary.readers.shape == atoms.shape:
+        arms[READERS] = nearest(dictionary.readers.float().cpu(), others)
+    for label, values in arms.items():
         shares = {"near_share": values > NEAR, "beyond_null": values > threshold}
         if not label:
             shares["beyond_covariance_null"] = values > float(np.quantile(leaning, 0.95))

@@ -5,7 +5,8 @@ are matched one to one for the largest total similarity (Hungarian algorithm). S
 features that are groups of codes it is ||P Q||_F / sqrt(r), with P and Q the projections onto their subspaces of r
 dimensions: the root mean square cosine of the principal angles, which is |cosine| for r = 1.
 
-The null matches the features with random directions (subspaces) as many as there are.
+The null matches the features with random directions (subspaces) as many as there are. Where a dictionary has reading
+directions they are matched too (`readers`), which is what the paper does; after whitening they differ from atoms.
 """
 
 from typing import Annotated
@@ -26,6 +27,7 @@ from unweave.results.scores import Score
 
 Floats = NDArray[np.float64]
 
+READERS = "readers"
 THRESHOLDS = (0.7, 0.9)
 """Similarities above which a feature counts as found again."""
 
@@ -83,13 +85,18 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
         raise UnweaveError("seed stability fits the method again, and how this dictionary was fitted is not recorded")
     size = dictionary.traits.group_size
     name, corpus = next(iter(data.corpora.items()))
-    found = []
+    found, read = [], []
     for number in range(1, settings.refits + 1):
         again = data.refit(corpus.activations, {}, seed_offset=number)
         found.append(matched(similarities(dictionary.atoms, again.atoms, size)))
+        if dictionary.readers is not None and again.readers is not None:
+            read.append(matched(similarities(dictionary.readers, again.readers, size)))
     null = matched(similarities(dictionary.atoms, random_like(dictionary.atoms, seed), size))
     scores = []
-    for label, values in (("", np.mean(found, axis=0)), ("random directions", null)):
+    arms = {"": np.mean(found, axis=0), "random directions": null}
+    if read:
+        arms[READERS] = np.mean(read, axis=0)
+    for label, values in arms.items():
         metrics = {"matched_similarity": values}
         metrics |= {f"found_again_{threshold:g}": values > threshold for threshold in THRESHOLDS}
         scores += [

@@ -57,7 +57,7 @@ class Settings(Strict):
     """Settings of steering; it makes its own text."""
 
     features: Annotated[int, Field(ge=2)] = Field(
-        default=6, description="features that are drawn, and random directions"
+        default=6, description="features that are drawn (all where there are fewer), and as many random directions"
     )
     targets: list[Annotated[float, Field(gt=0)]] = Field(default=[0.1, 0.25, 0.5], description="divergences in nats")
     samples: Annotated[int, Field(ge=2)] = Field(
@@ -201,8 +201,10 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     """
     rng = np.random.default_rng(seed)
     with_length = np.flatnonzero((dictionary.atoms.norm(dim=1) > 0).cpu().numpy())
-    if len(with_length) < settings.features:
-        raise UnweaveError(f"only {len(with_length)} atoms are not zero: lower `features`")
+    if len(with_length) < 2:
+        raise UnweaveError(
+            f"{len(with_length)} atoms are not zero, two are needed: leave steering out for this dictionary"
+        )
     drawn = torch.from_numpy(np.sort(rng.permutation(with_length)[: settings.features])).to(data.device)
     steered = Steered(data, settings, seed)
     site = dictionary.traits.writes or data.site
