@@ -31,7 +31,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready envs/requirements-dev.txt
 figures: $(VENV)/.ready ## run the whole workflow on the embedded model and text
 	$(BIN)/snakemake --cores all
 
-figures-frozen: $(VENV)/.ready ## redraw every figure from resources/frozen, the scores of the committed run: no model, no fits
+figures-frozen: $(VENV)/.ready ## redraw every figure from the committed scores: no model, no fits
 	$(BIN)/snakemake --cores all --forceall --config frozen=true
 
 freeze: $(VENV)/.ready ## keep the scores of this run in resources/frozen

@@ -13,7 +13,7 @@ def make(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
 
 
 def test_make_alone_lists_every_target():
-    listed = set(re.findall(r"^make ([a-z]+)", make().stdout, flags=re.MULTILINE))
+    listed = set(re.findall(r"^make ([a-z-]+)", make().stdout, flags=re.MULTILINE))
     declared = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert declared
     assert listed == set(declared[1].split())
