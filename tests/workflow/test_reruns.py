@@ -3,6 +3,8 @@ import os
 import pytest
 
 pytestmark = pytest.mark.workflow
+PAGE = ("index", "all")
+"""What every redrawn figure is shown on."""
 
 
 def test_touching_every_source_file_leaves_nothing_to_do(finished):
@@ -23,7 +25,7 @@ def test_editing_one_method_reruns_only_what_depends_on_it(finished):
     finished.edit("src/unweave/methods/pca.py", lambda text: text + "\nEXTRA = 1\n")
     jobs = finished.dry_run().jobs
     assert {wildcards["method"] for rule, wildcards in jobs if rule in ("fit", "evaluate")} == {"pca"}
-    assert {rule for rule, _ in jobs} == {"fit", "evaluate", "figure", "all"}
+    assert {rule for rule, _ in jobs} == {"fit", "evaluate", "figure", *PAGE}
     assert sum(rule == "fit" for rule, _ in jobs) == 1
 
 
@@ -32,19 +34,19 @@ def test_editing_one_evaluation_reruns_only_its_scores_and_figures(finished):
     jobs = finished.dry_run().jobs
     assert {wildcards["evaluation"] for rule, wildcards in jobs if rule == "evaluate"} == {"sparse-probing"}
     assert {wildcards["item"] for rule, wildcards in jobs if rule == "figure"} == {"sparse_probing"}
-    assert {rule for rule, _ in jobs} == {"evaluate", "figure", "all"}
+    assert {rule for rule, _ in jobs} == {"evaluate", "figure", *PAGE}
 
 
 def test_editing_a_notebook_reruns_only_that_notebook(finished):
     notebook = "workflow/notebooks/ica/bank_case_study.py"
     finished.edit(notebook, lambda text: text + "\n# %%\nassert scores\n")
-    jobs = [(rule, wildcards) for rule, wildcards in finished.dry_run().jobs if rule != "all"]
+    jobs = [(rule, wildcards) for rule, wildcards in finished.dry_run().jobs if rule not in PAGE]
     assert jobs == [("figure", {"paper": "ica", "item": "bank_case_study"})]
 
 
 def test_editing_a_drawing_function_reruns_only_the_figures_that_call_it(finished):
     finished.edit("src/unweave/plots/sentence_traces.py", lambda text: text + "\nEXTRA = 1\n")
-    jobs = [(rule, wildcards) for rule, wildcards in finished.dry_run().jobs if rule != "all"]
+    jobs = [(rule, wildcards) for rule, wildcards in finished.dry_run().jobs if rule not in PAGE]
     assert jobs == [("figure", {"paper": "ica", "item": "bank_case_study"})]
 
 
