@@ -91,10 +91,12 @@ def figure_scores(paper, item):
     return [path for evaluation in needs for path in scores_of(evaluation)]
 
 
-def figure_references(paper):
-    """What the paper published, and the claims that the scorecard tests."""
-    references = PROJECT / f"resources/references/{paper}.yaml"
-    return os.path.relpath(references if references.exists() else PROJECT / "resources/claims.yaml")
+def figure_references(paper, item):
+    """What else a notebook reads: what the paper published, its errata, or the claims and nulls that are tested."""
+    known = {"scorecard": "claims.yaml", "nulls": "nulls.yaml", "errata": "errata.yaml"}
+    wanted = [f"references/{paper}.yaml", *([known[item]] if item in known else [])]
+    paths = [PROJECT / "resources" / name for name in wanted]
+    return [os.path.relpath(path) for path in paths if path.exists()]
 
 
 def figure_targets(paper, item):

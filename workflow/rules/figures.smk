@@ -22,7 +22,7 @@ rule figure:
     input:
         notebook=notebook_source,
         scores=lambda wildcards: figure_scores(wildcards.paper, wildcards.item),
-        references=lambda wildcards: figure_references(wildcards.paper),
+        references=lambda wildcards: figure_references(wildcards.paper, wildcards.item),
     output:
         **FILES,
     log:
