@@ -257,7 +257,7 @@ def schemas() -> None:
 
 @app.command()
 def readme() -> None:
-    """Redraw the rule graph in README.md."""
+    """Redraw the rule graph and the checklist in README.md."""
     from unweave.readme import write_readme
 
     write_readme()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from unweave.errors import UnweaveError
 
@@ -230,6 +230,7 @@ class Config(Strict):
 
 
 Entry = TypeVar("Entry", bound=Strict)
+Content = TypeVar("Content")
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -275,6 +276,21 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise UnweaveError(f"{path}:{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
+
+
+def read_checked(path: Path, kind: type[Content]) -> Content:
+    """Read a YAML document whose content is of a `kind` that pydantic checks, such as a dict of entries.
+
+    Raises
+    ------
+    UnweaveError
+        if the file is missing or malformed, naming the first wrong place.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnweaveError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _registry(folder: Path, name: str, entry: type[Entry]) -> dict[str, Entry]:

@@ -48,7 +48,6 @@ ACTIVATIONS = "results/activations/{model}/{corpus}/{site}.h5"
 DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/seed{seed}/manifest.json"
 SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.parquet"
 FIGURE = "figures/{paper}/{item}"
-TABLE_FORMS = {"table": (".md", ".tex")}
 FROZEN = "resources/frozen/{evaluation}.parquet"
 
 
@@ -106,7 +105,9 @@ def figure_targets(paper, item):
     was drawn from exists.
     """
     stem = FIGURE.format(paper=paper, item=item)
-    suffixes = (".png", ".svg", ".csv", ".ipynb", ".html", *TABLE_FORMS.get(PLAN.figures[paper][item].kind, ()))
+    suffixes = [".png", ".svg", ".csv", ".ipynb", ".html"]
+    if PLAN.figures[paper][item].kind == "table":
+        suffixes += [".md", ".tex"]
     return [stem + suffix for suffix in suffixes] + figure_scores(paper, item)
 
 

@@ -77,6 +77,8 @@ rule checklist:
     resources:
         mem_mb=1500,
         runtime=20,
+    params:
+        code=lambda wildcards: fingerprint("unweave.results.checklist"),
     shell:
         "python -m unweave checklist {input.checklist} {input.figures} --output {output} > {log} 2>&1"
 
@@ -85,6 +87,7 @@ rule index:
     """One page with every figure, that opens from disk."""
     input:
         checklist="figures/checklist.csv",
+        template=os.path.relpath(PROJECT / "src/unweave/results/templates/index.html"),
         figures=[
             path
             for paper, item in ITEMS
@@ -109,7 +112,7 @@ rule index:
                 dict(
                     paper=paper,
                     item=item,
-                    **PLAN.figures[paper][item].model_dump(include={"title", "notebook", "needs"}),
+                    **PLAN.figures[paper][item].model_dump(include={"title", "needs"}),
                 )
                 for paper, item in ITEMS
             ]

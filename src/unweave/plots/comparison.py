@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -139,7 +139,6 @@ def draw(
     titles: Titles,
     references: References,
     panels: Sequence[Sequence[Panel]],
-    methods: Sequence[str] | None = None,
     headline: Sequence[str] = HEADLINE,
 ) -> tuple[Figure, pd.DataFrame]:
     """Draw rows of panels and return the tidy table behind them.
@@ -148,13 +147,11 @@ def draw(
     ----------
     panels
         Rows of panels. Those of a row are all points or all curves.
-    methods
-        Arms of panels of points; None for all that were evaluated.
     headline
         Arms of curves, as far as they were evaluated.
     """
-    everything = Selection.of(scores, titles, methods)
-    leading = Selection.of(scores, titles, [m for m in headline if methods is None or m in methods])
+    everything = Selection.of(scores, titles)
+    leading = Selection.of(scores, titles, headline)
     controls: list[str] = [panel.control for row in panels for panel in row if panel.control]
     curves = any(panel.is_curve for row in panels for panel in row)
     handles: list[Artist] = [_handle(leading, arm) for arm in leading.arms] if curves else []
@@ -170,7 +167,7 @@ def draw(
     ]
     remark = references.remark(everything.model, title(titles, "models", everything.model))
     parts: dict[str, pd.DataFrame] = {}
-    letters = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    letters = iter(ascii_uppercase)
     frames = sheet(heights, handles, f"{remark}; points at layer {everything.layer}")
     for frame, row in zip(frames, panels, strict=True):
         parts |= (
@@ -204,7 +201,11 @@ def _curve_row(
         for hollow, rows in _both(selection, panel):
             shown.append(rows)
             for arm, of_arm in rows.groupby("arm", sort=False):
-                _curve(ax, of_arm, str(arm).split(" ")[-1], hollow=hollow)
+                method = str(arm).split(" ")[-1]
+                if hollow:
+                    ax.plot(of_arm["x"], of_arm["value"], color=style.look(method).colour, linestyle=":", linewidth=1)
+                else:
+                    style.curve(ax, of_arm, method)
         parts[letter] = pd.concat(shown, ignore_index=True)
         values = sorted(parts[letter]["x"].unique())
         if panel.x_name == LAYER:
@@ -214,7 +215,7 @@ def _curve_row(
             ax.set_xlabel(panel.x_title or panel.x_name)
         else:
             ax.set_xlabel(panel.x_title or panel.x_name)
-        _finish(ax, panel, letter)
+        ax.set_title(f"{letter}  {panel.title}")
         if panel.limit is not None:
             ax.axhline(panel.limit, color=style.MUTED, linestyle=":", linewidth=1)
         ax.set_ylabel(panel.axis)
@@ -222,15 +223,6 @@ def _curve_row(
             ax.set_yscale("log")
             style.plain_numbers(ax.yaxis)
     return parts
-
-
-def _curve(ax: Axes, rows: pd.DataFrame, method: str, *, hollow: bool) -> None:
-    look = style.look(method)
-    if hollow:
-        ax.plot(rows["x"], rows["value"], color=look.colour, linestyle=":", linewidth=1)
-        return
-    ax.plot(rows["x"], rows["value"], linestyle=look.line, **look.marks)
-    ax.fill_between(rows["x"], rows["ci_low"], rows["ci_high"], color=look.colour, alpha=0.2, linewidth=0)
 
 
 def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: Iterator[str]) -> dict[str, pd.DataFrame]:
@@ -260,17 +252,13 @@ def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: It
         if panel.log_x:
             ax.set_xscale("log")
             style.plain_numbers(ax.xaxis)
-        _finish(ax, panel, letter)
+        ax.set_title(f"{letter}  {panel.title}")
     return parts
-
-
-def _finish(ax: Axes, panel: Panel, letter: str) -> None:
-    ax.set_title(f"{letter}  {panel.title}")
 
 
 def printed(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> pd.DataFrame:
     """Cells of a table of the arms: one column for every panel of points, with the interval."""
-    letters = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    letters = iter(ascii_uppercase)
     columns: dict[str, pd.Series] = {}
     for panel in (panel for row in panels for panel in row):
         letter = next(letters)
@@ -288,7 +276,7 @@ def printed(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> pd.DataFra
 def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
     """Say in Markdown what every panel of points holds, highest first, and curves at their last point."""
     parts = []
-    letters = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    letters = iter(ascii_uppercase)
     for panel in (panel for row in panels for panel in row):
         letter = next(letters)
         rows = data[data["panel"] == letter]

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from unweave.config import PROJECT, FigureEntry, Strict, read_yaml
+from unweave.config import PROJECT, FigureEntry, Strict, read_checked
 from unweave.errors import UnweaveError
 
 if TYPE_CHECKING:
@@ -40,11 +40,7 @@ def read(path: Path = CHECKLIST) -> dict[str, list[PrintedItem]]:
     UnweaveError
         if the file is missing or malformed.
     """
-    try:
-        return TypeAdapter(dict[str, list[PrintedItem]]).validate_python(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UnweaveError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return read_checked(path, dict[str, list[PrintedItem]])
 
 
 def table(

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from unweave.config import PROJECT, Strict, read_yaml
+from unweave.config import PROJECT, Strict, read_checked
 from unweave.errors import UnweaveError
 
 if TYPE_CHECKING:
@@ -87,12 +87,7 @@ def read(path: Path = CLAIMS) -> dict[str, Claim]:
     UnweaveError
         if the file is missing or malformed.
     """
-    try:
-        return TypeAdapter(dict[str, Claim]).validate_python(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UnweaveError(f"{path}: {place}: {first['msg']}") from None
+    return read_checked(path, dict[str, Claim])
 
 
 def difference_interval(

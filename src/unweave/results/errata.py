@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from unweave.config import PROJECT, Strict, read_yaml
+from unweave.config import PROJECT, Strict, read_checked
 from unweave.errors import UnweaveError
 from unweave.results.claims import Selector, difference_interval, selected
 
@@ -50,11 +50,7 @@ def read(path: Path = ERRATA) -> dict[str, list[Erratum]]:
     UnweaveError
         if the file is missing or malformed.
     """
-    try:
-        return TypeAdapter(dict[str, list[Erratum]]).validate_python(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UnweaveError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return read_checked(path, dict[str, list[Erratum]])
 
 
 def table(errata: list[Erratum], scores: "pd.DataFrame") -> "pd.DataFrame":

@@ -23,7 +23,7 @@ VERDICTS = ("holds", "fails", "undecided", "not testable here")
 def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> str:
     """Fill in the page that lies in `folder`, beside the figures of each paper.
 
-    `items` hold paper, item, title, notebook and needs. Verdicts are those of the scorecard, if it was made.
+    `items` hold paper, item, title and needs. Verdicts are those of the scorecard, if it was made.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unweave.results"), autoescape=True, undefined=jinja2.StrictUndefined
