@@ -129,6 +129,7 @@ def test_a_control_has_the_architecture_and_fresh_weights(plain_folder, tmp_path
     one, again, other = (
         AutoModelForCausalLM.from_pretrained(tmp_path / folder).state_dict() for folder in ("one", "again", "other")
     )
+    assert json.loads((tmp_path / "one/manifest.json").read_text())["revision"].endswith(", random weights 1")
     name = "model.layers.0.mlp.down_proj.weight"
     assert trained.state_dict()[name].shape == one[name].shape
     assert torch.equal(one[name], again[name])

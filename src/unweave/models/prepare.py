@@ -212,7 +212,7 @@ def _revision(entry: ModelEntry, files: dict[str, str]) -> str:
         return source.revision + fresh
     if isinstance(source, PypiSource):
         return f"{source.project}=={source.version}{fresh}"
-    return "sha256:" + hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest() + fresh
 
 
 def perplexity(model: PreTrainedModel, ids: Tensor, window: int, prefix: Sequence[int] = ()) -> tuple[float, int]:
