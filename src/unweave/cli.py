@@ -107,13 +107,16 @@ def harvest(
     output: Annotated[list[str], typer.Option(help="SITE=PATH of each activation file")],
     gpu: Gpu = 0,
 ) -> None:
-    """Run the model once over a corpus and store activations."""
-    from unweave.activations.harvest import harvest as run
+    """Run the model once over a corpus and store activations, or the tokens alone if they are not to be stored."""
     from unweave.provenance import record
 
     started, content = time.monotonic(), _read(spec)
     outputs = _named_paths(output, "--output")
     corpus = validated(CorpusSettings, content["corpus"], "corpora")
+    if corpus.stored:
+        from unweave.activations.harvest import harvest as run
+    else:
+        from unweave.activations.token_index import index_tokens as run
     settings = validated(HarvestSettings, content["settings"], "harvest")
     run(model.parent, text.parent, corpus, settings, outputs, _device(gpu), content["description"])
     record("harvest", outputs.values(), [model, text], content, started)
@@ -128,6 +131,7 @@ def fit(
     output: Output,
     target: Annotated[Path | None, typer.Option(help="activation file of the site that a transcoder rebuilds")] = None,
     text: Annotated[Path | None, typer.Option(help="manifest of the data set whose labels are learned")] = None,
+    model: Annotated[Path | None, typer.Option(help="manifest of the model that computes what is not stored")] = None,
     gpu: Gpu = 0,
 ) -> None:
     """Fit one method at one layer from one seed."""
@@ -146,8 +150,9 @@ def fit(
         content["description"],
         target_path=target,
         text_folder=text.parent if text else None,
+        model_folder=model.parent if model else None,
     )
-    record("fit", [output], [path for path in (activations, target, text) if path], content, started)
+    record("fit", [output], [path for path in (activations, target, text, model) if path], content, started)
 
 
 @app.command()

@@ -165,6 +165,10 @@ class CorpusSettings(Strict):
     keep_first: bool = Field(
         default=False, description="store the first tokens too, whatever `drop_positions` of the model's harvest says"
     )
+    stored: bool = Field(
+        default=True,
+        description="false keeps tokens and moments alone: fits compute the activations as they read them",
+    )
 
 
 class HarvestSettings(Strict):
@@ -188,10 +192,31 @@ class HarvestSettings(Strict):
         default=None,
         description="also drop tokens whose norm exceeds this multiple of the median of the first part; null keeps all",
     )
+    layers_at_once: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="keep the activations of so many layers on disk at a time, each as long as something needs them; "
+        "null keeps all",
+    )
 
     def layers_of(self, site: Site) -> list[int]:
         """Layers that are harvested at a site, ascending."""
         return sorted(set(self.layers_at.get(site, self.layers)))
+
+    def groups(self) -> "list[HarvestSettings]":
+        """One harvest after the other: of `layers_at_once` layers each, or of all."""
+        layers = sorted(set(self.layers))
+        size = self.layers_at_once or len(layers)
+        return [self._of_layers(layers[start : start + size]) for start in range(0, len(layers), size)]
+
+    def _of_layers(self, layers: list[int]) -> "HarvestSettings":
+        kept = {site: sorted(set(wanted) & set(layers)) for site, wanted in self.layers_at.items()}
+        return self.model_copy(
+            update={
+                "layers": layers,
+                "layers_at": {site: wanted for site, wanted in kept.items() if wanted},
+                "sites": [site for site in self.sites if kept.get(site, layers)],
+            }
+        )
 
 
 class DictionaryPlan(Strict):
@@ -392,6 +417,12 @@ class Plan:
                     f"{self.where}: evaluations[{i}].evaluation: {evaluation.evaluation} stands twice: name all its "
                     "corpora in one entry, or give it a second name in evaluations.yaml"
                 )
+            for read in evaluation.corpora:
+                if not config.corpora[read].stored:
+                    raise UnweaveError(
+                        f"{self.where}: evaluations[{i}].corpora: the activations of {read} are not stored "
+                        f"(corpora.{read}.stored), and evaluations read stored ones: choose another corpus"
+                    )
         planned = {evaluation.evaluation: evaluation for evaluation in config.evaluations}
         for i, plan in enumerate(config.dictionaries):
             for wanted in plan.evaluations or []:
@@ -418,6 +449,11 @@ class Plan:
                         f"add it to harvest.{plan.model}.sites"
                     )
                 corpus = self.config.corpora[plan.corpus]
+                if not corpus.stored and not corpus.keep_outliers and self.config.harvest[plan.model].max_norm_ratio:
+                    raise UnweaveError(
+                        f"{self.where}: corpora.{plan.corpus}.stored: which tokens are outliers is known only after "
+                        f"reading them: set keep_outliers, or leave out harvest.{plan.model}.max_norm_ratio"
+                    )
                 if entry.supervised and len(self.datasets[corpus.dataset].labels) < 2:
                     raise UnweaveError(
                         f"{where}.corpus: {method} learns labels, and {corpus.dataset} has none: choose a labelled one"

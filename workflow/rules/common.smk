@@ -44,7 +44,6 @@ wildcard_constraints:
 
 MODEL = "results/models/{model}/manifest.json"
 TEXT = "results/text/{dataset}/manifest.json"
-ACTIVATIONS = "results/activations/{model}/{corpus}/{site}.h5"
 DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/seed{seed}/manifest.json"
 SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.parquet"
 FIGURE = "figures/{paper}/{item}"
@@ -149,16 +148,37 @@ def pinned_wheel(wildcards):
     raise UnweaveError(f"no entry of the registries uses the wheel {wildcards.wheel}")
 
 
+def group_folder(model, settings):
+    """Folder of the activations of one harvest of a model: a group of its layers where they come one after another."""
+    if PLAN.config.harvest[model].layers_at_once is None:
+        return f"results/activations/{model}"
+    return f"results/activations/{model}/L{settings.layers[0]}-{settings.layers[-1]}"
+
+
+def activations(wildcards, corpus, site):
+    """The file that holds one layer of a model at a site."""
+    groups = PLAN.config.harvest[wildcards.model].groups()
+    settings = next(group for group in groups if int(wildcards.layer) in group.layers)
+    return f"{group_folder(wildcards.model, settings)}/{corpus}/{site}.h5"
+
+
+def results_of(model, settings):
+    """Every dictionary and score table that needs one harvest of a model."""
+    wanted = {fit for fit in PLAN.fits if fit.model == model and fit.layer in settings.layers}
+    scores = [SCORES.format(evaluation=name, **fit._asdict()) for name, fit in PLAN.scores if fit in wanted]
+    return scores + [DICTIONARY.format(**fit._asdict()) for fit in sorted(wanted)]
+
+
 def evaluation_activations(wildcards):
     corpora = PLAN.corpora_of(wildcards.evaluation)
-    return [ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=corpus) for corpus in corpora]
+    return [activations(wildcards, corpus, wildcards.site) for corpus in corpora]
 
 
 def evaluation_targets(wildcards):
     """Activations that a transcoder rebuilds, in the order of the corpora."""
     target = PLAN.methods[wildcards.method].target
     corpora = PLAN.corpora_of(wildcards.evaluation) if target else []
-    return [ACTIVATIONS.format(model=wildcards.model, site=target, corpus=corpus) for corpus in corpora]
+    return [activations(wildcards, corpus, target) for corpus in corpora]
 
 
 def evaluation_texts(wildcards):
@@ -186,16 +206,18 @@ def fit_corpus(wildcards):
 def fit_inputs(wildcards):
     """Activations, and what else the method of a dictionary learns from."""
     corpus, method = fit_corpus(wildcards), PLAN.methods[wildcards.method]
-    inputs = {"activations": ACTIVATIONS.format(model=wildcards.model, site=wildcards.site, corpus=corpus)}
+    inputs = {"activations": activations(wildcards, corpus, wildcards.site)}
     if method.target:
-        inputs["target"] = ACTIVATIONS.format(model=wildcards.model, site=method.target, corpus=corpus)
+        inputs["target"] = activations(wildcards, corpus, method.target)
     if method.supervised:
         inputs["text"] = TEXT.format(dataset=dataset_of(corpus))
+    if not PLAN.config.corpora[corpus].stored:
+        inputs["model"] = MODEL.format(model=wildcards.model)
     return inputs
 
 
 def fit_options(wildcards, input):
-    return " ".join(f"--{name} {input.get(name)}" for name in ("target", "text") if input.get(name))
+    return " ".join(f"--{name} {input.get(name)}" for name in ("target", "text", "model") if input.get(name))
 
 
 def figure_entry(wildcards):

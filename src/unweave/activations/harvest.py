@@ -56,31 +56,12 @@ def harvest(
         if an input is missing or damaged, the model lacks a layer, the disk is too small, or a number does not fit into
         the stored dtype.
     """
-    if set(outputs) != set(settings.sites):
-        raise UnweaveError(f"outputs: name sites {', '.join(outputs)}, but {', '.join(settings.sites)} are harvested")
-    dataset = load_dataset(dataset_folder)
-    selection = select_rows(dataset, corpus)
-    dtype = preferred_dtype(settings.compute_dtype, device)
-    if corpus.keep_outliers:
-        settings = settings.model_copy(update={"max_norm_ratio": None})
-    if corpus.keep_first:
-        settings = settings.model_copy(update={"drop_positions": 0})
-    job = Job(load_language_model(model_folder, dtype, device), dataset, selection, corpus, settings)
-    job.check()
-    plan = {
-        "model_sha256": sha256_of(model_folder / MANIFEST),
-        "dataset_sha256": hash_dataset(dataset_folder),
-        "corpus": corpus.model_dump(mode="json"),
-        "settings": settings.model_dump(mode="json"),
-        "compute_dtype": str(dtype).removeprefix("torch."),
-        "device": device.type,
-        "part_rows": PART_ROWS,
-        "versions": {package: version(package) for package in PACKAGES},
-    }
+    job, plan = planned(model_folder, dataset_folder, corpus, settings, outputs, device)
+    settings = job.settings
     first = outputs[settings.sites[0]]
     parts = PartFolder(first.with_name(f".{first.name}.parts"), plan)
     _add_parts(job, parts)
-    provenance = {**_attributes(job, plan, parts.reached), "description": json.dumps(description, sort_keys=True)}
+    provenance = attributes_of(job, plan, description, parts.reached.outliers)
     tokens = parts.tokens()
     for site in settings.sites:
         layers = settings.layers_of(site)
@@ -142,6 +123,45 @@ class Job:
         return 12 + size * sum(width(self.model, point.site) for point in stored_points(self.settings))
 
 
+def planned(
+    model_folder: Path,
+    dataset_folder: Path,
+    corpus: CorpusSettings,
+    settings: HarvestSettings,
+    outputs: Mapping[str, Path],
+    device: torch.device,
+) -> tuple[Job, dict[str, Any]]:
+    """Load what is read and say all that decides what is stored.
+
+    Raises
+    ------
+    UnweaveError
+        if `outputs` are not those of the settings, an input is missing or damaged, or the model lacks a layer.
+    """
+    if set(outputs) != set(settings.sites):
+        raise UnweaveError(f"outputs: name sites {', '.join(outputs)}, but {', '.join(settings.sites)} are harvested")
+    dataset = load_dataset(dataset_folder)
+    selection = select_rows(dataset, corpus)
+    dtype = preferred_dtype(settings.compute_dtype, device)
+    if corpus.keep_outliers:
+        settings = settings.model_copy(update={"max_norm_ratio": None})
+    if corpus.keep_first:
+        settings = settings.model_copy(update={"drop_positions": 0})
+    job = Job(load_language_model(model_folder, dtype, device), dataset, selection, corpus, settings)
+    job.check()
+    plan = {
+        "model_sha256": sha256_of(model_folder / MANIFEST),
+        "dataset_sha256": hash_dataset(dataset_folder),
+        "corpus": corpus.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "compute_dtype": str(dtype).removeprefix("torch."),
+        "device": device.type,
+        "part_rows": PART_ROWS,
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+    return job, plan
+
+
 def _add_parts(job: Job, parts: PartFolder) -> None:
     """Read documents until they end or there are as many rows as the corpus asks for."""
     total, resumed = job.count_rows(), parts.reached.rows
@@ -193,8 +213,8 @@ def documents_for(job: Job, start: int, wanted: int) -> list[Document]:
     return documents if rows else []
 
 
-def _attributes(job: Job, plan: Mapping[str, Any], reached: Checkpoint) -> dict[str, Any]:
-    """Root attributes that say what was read and how."""
+def attributes_of(job: Job, plan: Mapping[str, Any], description: Mapping[str, Any], outliers: int) -> dict[str, Any]:
+    """Root attributes that say what was read and how; `outliers` is the number of tokens that were left out."""
     return {
         "model": job.language_model.name,
         "model_revision": job.language_model.revision,
@@ -210,5 +230,6 @@ def _attributes(job: Job, plan: Mapping[str, Any], reached: Checkpoint) -> dict[
         "adds_bos": adds_bos(job.language_model.tokenizer),
         "drop_positions": job.settings.drop_positions,
         "max_norm_ratio": job.settings.max_norm_ratio or float("inf"),
-        "dropped_outliers": reached.outliers,
+        "dropped_outliers": outliers,
+        "description": json.dumps(description, sort_keys=True),
     }

@@ -77,11 +77,16 @@ def _write_layer(
         start += len(block)
     if start != shape[0]:
         raise ValueError(f"layer {layer}: {start} rows for {shape[0]} tokens")
+    write_statistics(file, layer, accumulator)
+
+
+def write_statistics(file: h5py.File, layer: int, accumulator: StatisticsAccumulator) -> None:
+    """Write the moments of one layer."""
     for row_norm, name in ((False, "raw"), (True, "unit")):
         statistics = accumulator.compute(row_norm=row_norm)
         for part in ("mean", "covariance"):
             values = getattr(statistics, part)
-            _create(file, f"stats/{layer}/{name}/{part}", values.shape, values.dtype, shape[1])[:] = values
+            _create(file, f"stats/{layer}/{name}/{part}", values.shape, values.dtype, len(statistics.mean))[:] = values
     file[f"stats/{layer}"].attrs["mean_norm"] = statistics.mean_norm
 
 

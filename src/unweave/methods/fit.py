@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unweave.activations.store import StoredActivations, read_tokens
+from unweave.activations.source import Activations
+from unweave.activations.store import read_tokens
+from unweave.activations.token_index import open_activations
 from unweave.config import MethodEntry, validated
 from unweave.errors import UnweaveError
 from unweave.fingerprint import fingerprint
@@ -55,13 +57,15 @@ def fit_dictionary(
     *,
     target_path: Path | None = None,
     text_folder: Path | None = None,
+    model_folder: Path | None = None,
 ) -> None:
     """Fit `entry` on one layer of an activation file and save the dictionary into `folder`.
 
     `description` (the model, corpus, site, layer, method and seed) becomes part of the manifest, beside the settings in
     full, the hash and shape of the data, and the versions of the packages that decide the numbers. `target_path` is
     the activation file of the site that a transcoder rebuilds, `text_folder` the data set whose labels a supervised
-    method learns. A fit that was killed goes on from its checkpoint beside `folder`.
+    method learns, `model_folder` the model that computes activations which are not stored. A fit that was killed goes
+    on from its checkpoint beside `folder`.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def fit_dictionary(
     """
     module = method_module(entry.method)
     settings = validated(module.Settings, entry.settings, f"settings of {entry.method}")
-    activations = StoredActivations(activations_path, layer)
+    activations = open_activations(activations_path, layer, model_folder, device)
     facts = {
         **description,
         "seed": seed,
@@ -81,7 +85,7 @@ def fit_dictionary(
         "device": device.type,
     }
     if target_path is not None:
-        activations.targets = StoredActivations(target_path, layer)
+        activations.targets = open_activations(target_path, layer, model_folder, device)
         facts["target"] = {"sha256": recorded_sha256(target_path), "site": activations.targets.site}
     if text_folder is not None:
         activations.labels = training_labels(activations_path, text_folder)
@@ -98,7 +102,7 @@ def fit_dictionary(
     checkpoint.remove()
 
 
-def check_finite(activations: StoredActivations) -> None:
+def check_finite(activations: Activations) -> None:
     """Refuse activations with a NaN or infinite value: their stored covariance is then not finite either.
 
     Raises
