@@ -18,6 +18,11 @@ include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/figures.smk"
 
 
+onstart:
+    if not PLAN.config.frozen:
+        check_disk()
+
+
 rule all:
     default_target: True
     input:

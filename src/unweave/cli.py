@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unweave.commands.plan import calibrate, plan
 from unweave.config import (
     CorpusSettings,
     DatasetEntry,
@@ -49,11 +50,16 @@ def _read(spec: str) -> dict[str, Any]:
 
 
 def _device(gpu: int) -> "torch.device":
+    from unweave.devices import claim_gpu, visible_gpus
+
+    # Before torch is imported: it looks at the variable once.
     if not gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif claimed := claim_gpu(visible_gpus()):
+        os.environ["CUDA_VISIBLE_DEVICES"] = claimed
     import torch
 
-    return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _named_paths(pairs: list[str], option: str) -> dict[str, Path]:
@@ -266,6 +272,10 @@ def readme() -> None:
     from unweave.readme import write_readme
 
     write_readme()
+
+
+for command in (plan, calibrate):
+    app.command()(command)
 
 
 def main() -> None:

@@ -26,7 +26,9 @@ for name, harvested in PLAN.config.harvest.items():
             threads: 2
             resources:
                 gpu=1,
-                mem_mb=4000,
+                mem_mb=lambda wildcards, name=name, settings=settings: megabytes(
+                    harvest_work(PLAN, name, wildcards.corpus, settings), 4000
+                ),
                 runtime=240,
             params:
                 spec=lambda wildcards, name=name, settings=settings: spec(

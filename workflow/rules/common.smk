@@ -14,7 +14,9 @@ for variable, folder in {
     os.environ[variable] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 try:
-    from unweave.config import SITES, LocalSource, Plan, PypiSource
+    from unweave.config import SITES, Fit, LocalSource, Plan, PypiSource
+    from unweave.costs.bill import require_disk
+    from unweave.costs.work import evaluation_work, fit_work, harvest_work, model_work
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
 except ModuleNotFoundError as error:
@@ -148,6 +150,14 @@ def pinned_wheel(wildcards):
     raise UnweaveError(f"no entry of the registries uses the wheel {wildcards.wheel}")
 
 
+def check_disk():
+    """Refuse a run whose results cannot lie here, before any of its jobs; what is there already is not counted again."""
+    try:
+        require_disk(PLAN, Path("results"))
+    except UnweaveError as error:
+        sys.exit(f"error: {error}")
+
+
 def group_folder(model, settings):
     """Folder of the activations of one harvest of a model: a group of its layers where they come one after another."""
     if PLAN.config.harvest[model].layers_at_once is None:
@@ -196,11 +206,19 @@ def by_corpus(option, paths, wildcards):
     return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
 
 
+def megabytes(work, least):
+    """Memory that a job may take: what its work needs and a half more, so that a scheduler does not kill it."""
+    return max(least, int(1.5e-6 * work.memory))
+
+
+def fit_of(wildcards):
+    return Fit(wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method, int(wildcards.seed))
+
+
 def fit_corpus(wildcards):
-    key = (wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method, int(wildcards.seed))
-    if key not in PLAN.fits:
+    if fit_of(wildcards) not in PLAN.fits:
         raise UnweaveError(f"{wildcards.method} is not planned there: add it to `dictionaries` of the configuration")
-    return PLAN.fits[key]
+    return PLAN.fits[fit_of(wildcards)]
 
 
 def fit_inputs(wildcards):

@@ -33,7 +33,7 @@ rule model:
         "../../envs/environment.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards: megabytes(model_work(PLAN, wildcards.model), 4000),
         runtime=60,
     params:
         spec=lambda wildcards: spec(**entry(PLAN.models, wildcards.model)),

@@ -1,0 +1,123 @@
+"""`unweave plan` and `unweave calibrate`: what a run will cost, from what earlier runs have cost."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unweave.config import PROJECT, Plan, read_yaml
+from unweave.errors import UnweaveError
+
+if TYPE_CHECKING:
+    from unweave.costs.bill import Line
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="run configuration")]
+DEFAULT = PROJECT / "config" / "config.yaml"
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check a run configuration with its registries."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UnweaveError(f"{path}: must map keys to values")
+    return Plan(content, where=str(path))
+
+
+def at_once(profile: Path | None) -> tuple[int | None, int]:
+    """Cores (or submitted jobs) and GPUs that a profile uses at once; None for all cores.
+
+    Raises
+    ------
+    UnweaveError
+        if there is no such profile.
+    """
+    if profile is None:
+        return None, 1
+    found = next((profile / name for name in ("profile.v9+.yaml", "profile.yaml") if (profile / name).exists()), None)
+    if found is None:
+        raise UnweaveError(f"{profile}: no such profile: name a folder of profiles/")
+    content: dict[str, Any] = read_yaml(found)
+    jobs = content.get("jobs", content.get("cores"))
+    resources = dict(str(pair).split("=", 1) for pair in content.get("resources", []))
+    gpus = int(resources["gpu"]) if "gpu" in resources else int(content.get("jobs", 1))
+    return (int(jobs) if isinstance(jobs, int) else None), gpus
+
+
+def plan(
+    config: ConfigFile = DEFAULT,
+    profile: Annotated[Path | None, typer.Option(help="folder of a profile, for what runs at once")] = None,
+    gpu: Annotated[str, typer.Option(help="a100 or h100, for the hours on GPUs")] = "h100",
+    directory: Annotated[Path, typer.Option(help="where results will lie")] = Path(),
+) -> None:
+    """Say what a run will cost: jobs, tokens, operations, disk, hours and memory of each rule."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from unweave.costs.bill import GPU_SHARE, bill, disk_needed, require_disk
+    from unweave.costs.calibration import read_rates
+
+    planned = read_plan(config)
+    lines = bill(planned, read_rates(), gpu)
+    cores, gpus = at_once(profile)
+    table = Table(title=f"{config}")
+    for heading in ("rule", "jobs", "tokens", "operations", "disk GB", "core hours", f"{gpu} hours", "memory GB"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    for line in lines:
+        table.add_row(*cells(line))
+    console = Console()
+    console.print(table)
+    core_hours, gpu_hours = (sum(getattr(line, name) for line in lines) for name in ("core_hours", "gpu_hours"))
+    console.print(f"{core_hours:,.1f} core hours without a GPU{'' if cores is None else f', {cores} jobs at once'}.")
+    console.print(
+        f"{gpu_hours:,.1f} hours of one {gpu} at {GPU_SHARE:.0%} of its stated TF32 rate (a guess)"
+        + (f", {gpu_hours / gpus:,.1f} on {gpus}." if gpus > 1 else ".")
+    )
+    console.print(f"{disk_needed(planned) / 1e9:,.1f} GB must be free at once.")
+    require_disk(planned, directory / "results")
+
+
+def cells(line: "Line") -> tuple[str, ...]:
+    """One row of the table."""
+    return (
+        line.rule,
+        f"{line.jobs:,}",
+        f"{line.tokens:.2g}",
+        f"{line.flops:.2g}",
+        f"{line.disk / 1e9:,.1f}",
+        f"{line.core_hours:,.1f}",
+        f"{line.gpu_hours:,.1f}",
+        f"{line.memory / 1e9:,.1f}",
+    )
+
+
+def calibrate(
+    benchmarks: Annotated[Path, typer.Argument(help="benchmark files of a finished run")] = Path("logs/benchmarks"),
+    config: ConfigFile = DEFAULT,
+    output: Annotated[Path | None, typer.Option(help="file to write; without it rates are compared only")] = None,
+) -> None:
+    """Compare predicted with measured costs of a run; with --output, learn the rates from it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from unweave.costs.bill import compared
+    from unweave.costs.calibration import measured_jobs, read_rates, write_rates
+
+    jobs = measured_jobs(benchmarks, read_plan(config))
+    if output is not None:
+        write_rates(output, jobs)
+    known = read_rates() if output is None else read_rates(output)
+    table = Table(
+        "rule", "jobs", "measured core s", "predicted", "ratio", "jobs within 2x", "memory below the estimate"
+    )
+    for rule, (count, measured, predicted, within) in compared(jobs, known).items():
+        below = sum(job.memory <= job.work.memory for job in jobs if job.work.rule == rule) / count
+        table.add_row(
+            rule,
+            f"{count}",
+            f"{measured:,.0f}",
+            f"{predicted:,.0f}",
+            f"{predicted / measured:.2f}",
+            f"{within:.0%}",
+            f"{below:.0%}",
+        )
+    Console().print(table)

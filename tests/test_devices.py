@@ -1,0 +1,74 @@
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unweave import devices
+from unweave.errors import UnweaveError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from unweave import devices
+devices.LOCKS = Path(sys.argv[1])
+gpu = devices.claim_gpu(sys.argv[2].split(","))
+began = time.monotonic()
+time.sleep(0.3)
+print(gpu, began, time.monotonic())
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(devices, "LOCKS", tmp_path / "locks")
+    return tmp_path / "locks"
+
+
+def job(locks: Path, gpus: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(locks), gpus], stdout=subprocess.PIPE, text=True)
+
+
+def test_jobs_that_run_at_once_never_share_a_gpu(own_locks: Path):
+    jobs = [job(own_locks, "0,1") for _ in range(6)]
+    held: dict[str, list[tuple[float, float]]] = {}
+    for running in jobs:
+        gpu, began, ended = running.communicate(timeout=60)[0].split()
+        held.setdefault(gpu, []).append((float(began), float(ended)))
+    assert sum(map(len, held.values())) == 6
+    assert set(held) <= {"0", "1"}
+    for times in held.values():
+        ordered = sorted(times)
+        assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(ordered))
+
+
+def test_a_killed_job_frees_its_gpu(own_locks: Path):
+    running = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            HOLD.replace("0.3", "60").replace("time.sleep", "print(flush=True); time.sleep"),
+            str(own_locks),
+            "0",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    with pytest.raises(UnweaveError, match="--resources gpu=1"):
+        devices.claim_gpu(["0"], timeout=0.1)
+    running.kill()
+    running.wait()
+    assert devices.claim_gpu(["0"], timeout=10) == "0"
+
+
+def test_without_a_gpu_nothing_is_waited_for():
+    assert devices.claim_gpu([]) is None
+
+
+@pytest.mark.parametrize(("variable", "gpus"), [("2,3", ["2", "3"]), ("", []), ("-1", []), ("GPU-ab/1", ["GPU-ab/1"])])
+def test_the_scheduler_says_which_gpus_a_job_has(monkeypatch: pytest.MonkeyPatch, variable: str, gpus: list[str]):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    assert devices.visible_gpus() == gpus
