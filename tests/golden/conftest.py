@@ -127,32 +127,12 @@ def make_data():
 @pytest.fixture
 def reference_sae():
     """Wrap a dictionary of ours as SAEBench wants it."""
-    from sae_bench.custom_saes.base_sae import BaseSAE
+    from unweave.interchange.saebench import as_sae_bench
 
-    class Wrapped(BaseSAE):
-        def __init__(self, dictionary: Dictionary, hook_name: str | None = None) -> None:
-            size, d = dictionary.atoms.shape
-            super().__init__(d, size, "model", 1, torch.device("cpu"), torch.float32, hook_name)
-            self.dictionary = dictionary
-            self.W_dec.data = dictionary.atoms
-            for name in ("W_enc", "readers", "encoder"):
-                if name in dictionary.tensors:
-                    self.W_enc.data = dictionary.tensors[name].T.contiguous()
-            for name in ("b_enc", "encoder_bias"):
-                if name in dictionary.tensors:
-                    self.b_enc.data = dictionary.tensors[name]
+    def wrapped(dictionary: Dictionary, hook_name: str | None = None):
+        return as_sae_bench(dictionary, "model", 1, hook_name)
 
-        def encode(self, x):
-            return self.dictionary.encode(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
-
-        def decode(self, feature_acts):
-            flat = self.dictionary.decode(feature_acts.reshape(-1, feature_acts.shape[-1]))
-            return flat.reshape(*feature_acts.shape[:-1], -1)
-
-        def forward(self, x):
-            return self.decode(self.encode(x))
-
-    return Wrapped
+    return wrapped
 
 
 @pytest.fixture(scope="session")

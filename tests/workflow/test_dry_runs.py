@@ -21,6 +21,12 @@ JOBS = {
     },
     "ci.yaml": {"fetch": 3, "model": 1, "text": 3, "harvest_smollm2": 4, "fit": 5, "evaluate": 25, "figure": 4},
 }
+PAPER_JOBS = {
+    "ica": {"model": 2, "text": 5, "fit": 266, "evaluate": 850},
+    "bae": {"model": 2, "text": 2, "harvest_llama32-1b": 4, "harvest_llama32-3b": 4, "fit": 27, "evaluate": 128},
+    "snmf": {"model": 4, "text": 2, "harvest_gpt2": 3, "harvest_llama31-8b": 3, "fit": 62, "evaluate": 134},
+    "sasa": {"model": 2, "text": 2, "harvest_gpt2": 3, "harvest_mistral-7b": 3, "fit": 17, "evaluate": 107},
+}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -29,6 +35,13 @@ def test_every_profile_plans_every_configuration(fresh, profile, config):
     chosen = ("--configfile", f"config/{config}", "--replace-workflow-config")
     counts = fresh.dry_run(*chosen, profile=profile).counts
     assert {rule: counts[rule] for rule in JOBS[config]} == JOBS[config]
+
+
+@pytest.mark.parametrize("paper", PAPER_JOBS)
+def test_the_papers_own_runs_can_be_planned(fresh, paper):
+    chosen = ("--configfile", f"config/paper/{paper}.yaml", "--replace-workflow-config")
+    counts = fresh.dry_run(*chosen, profile="gpu").counts
+    assert {rule: counts[rule] for rule in PAPER_JOBS[paper]} == PAPER_JOBS[paper]
 
 
 def test_every_profile_is_listed_in_the_profiles_page():
