@@ -1,8 +1,8 @@
 """Dictionaries as sae-lens keeps sparse autoencoders: a folder of cfg.json and sae_weights.safetensors.
 
 What sae-lens can say it gets exactly: rows x are encoded as gate(x @ W_enc + b_enc) and decoded as
-codes @ W_dec + b_dec. Bits, groups and clusters have no such form and are refused. A signed linear dictionary (ICA, PCA)
-becomes a ReLU autoencoder with one latent for each sign: relu(s) - relu(-s) = s.
+codes @ W_dec + b_dec. Bits, groups and clusters have no such form and are refused. A signed linear dictionary (ICA,
+PCA) becomes a ReLU autoencoder with one latent for each sign: relu(s) - relu(-s) = s.
 """
 
 from pathlib import Path
