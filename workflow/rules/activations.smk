@@ -20,7 +20,7 @@ for name, settings in PLAN.config.harvest.items():
         threads: 2
         resources:
             gpu=1,
-            mem_mb=4000,
+            mem_mb=more_memory(4000),
             runtime=240,
         params:
             spec=lambda wildcards, name=name, settings=settings: spec(

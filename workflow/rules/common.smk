@@ -60,6 +60,11 @@ def entry(registry, name):
     return registry[name].model_dump(mode="json")
 
 
+def more_memory(mem_mb):
+    """What a job asks for: as much again with each attempt, for it may have failed for want of it."""
+    return lambda wildcards, attempt: mem_mb * attempt
+
+
 def source_files(registry_entry):
     """What an entry is read from: its wheel, or its local file or folder, or nothing if it lies on the hub."""
     source = registry_entry.source

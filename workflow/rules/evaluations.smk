@@ -17,7 +17,7 @@ rule evaluate:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=more_memory(4000),
         runtime=120,
     params:
         spec=lambda wildcards: spec(

@@ -15,7 +15,7 @@ rule fit:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=3000,
+        mem_mb=more_memory(3000),
         runtime=240,
     params:
         spec=lambda wildcards: spec(

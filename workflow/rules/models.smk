@@ -6,6 +6,8 @@ rule fetch:
         "logs/fetch/{wheel}.log",
     benchmark:
         "logs/benchmarks/fetch/{wheel}.jsonl"
+    # The nodes of a cluster may have no way to the network.
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     threads: 1
