@@ -31,8 +31,8 @@ class Call:
         """Rule and wildcards of each announced job."""
         assert self.status == 0, self.output
         found = []
-        for block in re.split(r"\n(?=(?:local)?rule )", self.output)[1:]:
-            rule = re.match(r"(?:local)?rule ([\w-]+):", block)
+        for block in re.split(r"\n(?= *(?:local)?rule )", self.output)[1:]:
+            rule = re.match(r" *(?:local)?rule ([\w-]+):", block)
             if rule:
                 wildcards = re.search(r"^ +wildcards: (.*)$", block, flags=re.MULTILINE)
                 pairs = dict(pair.split("=", 1) for pair in wildcards[1].split(", ")) if wildcards else {}
