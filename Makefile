@@ -63,7 +63,7 @@ $(PEERS)/.ready: $(VENV)/.ready envs/requirements-peers.txt
 	@touch $@
 
 benchmark: $(PEERS)/.ready $(GOLDEN)/.ready ## time and memory beside published implementations: benchmarks/results.json
-	$(BIN)/snakemake --cores all --replace-workflow-config --configfile config/benchmark.yaml -- \
+	$(BIN)/snakemake --cores all --configfile config/benchmark.yaml -- \
 		results/activations/smollm2/benchmark/resid.h5
 	PYTHONPATH=src:. $(PEERS)/bin/python -m benchmarks
 	JAXTYPING_DISABLE=1 PYTHONPATH=src:. $(GOLDEN)/bin/python -m benchmarks evaluations
