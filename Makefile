@@ -7,7 +7,7 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test lint format schemas readme lock benchmark golden truth clean
+.PHONY: help figures figures-frozen freeze report test slurm-test lint format schemas readme lock benchmark golden truth clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ report: $(VENV)/.ready ## collect every figure into one offline page, results/re
 test: lint ## lint, types, unit tests, dry runs and one tiny end-to-end run
 	$(BIN)/python -m pytest
 
+slurm-test: $(VENV)/.ready-dev ## run the workflow through a SLURM of one node on this machine (root, Debian)
+	UNWEAVE_SLURM=1 $(BIN)/python -m pytest --capture=no tests/slurm
+
 lint: $(VENV)/.ready-dev ## check style, types and the workflow's form
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,7 +63,7 @@ $(PEERS)/.ready: $(VENV)/.ready envs/requirements-peers.txt
 	@touch $@
 
 benchmark: $(PEERS)/.ready $(GOLDEN)/.ready ## time and memory beside published implementations: benchmarks/results.json
-	$(BIN)/snakemake --cores all --replace-workflow-config --configfile config/benchmark.yaml -- \
+	$(BIN)/snakemake --cores all --configfile config/benchmark.yaml -- \
 		results/activations/smollm2/benchmark/resid.h5
 	PYTHONPATH=src:. $(PEERS)/bin/python -m benchmarks
 	JAXTYPING_DISABLE=1 PYTHONPATH=src:. $(GOLDEN)/bin/python -m benchmarks evaluations

@@ -3,7 +3,11 @@ from snakemake.utils import min_version
 min_version("9.25")
 
 
-configfile: f"{workflow.basedir}/config/config.yaml"
+# A configuration that is given takes the place of the default one. Snakemake's --replace-workflow-config does the same, but
+# the jobs of a cluster do not hear of it.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"

@@ -1,6 +1,8 @@
 import re
+from importlib.util import find_spec
 
 import pytest
+from checkout import Call, Checkout
 
 from unweave.config import PROJECT, read_yaml
 
@@ -29,19 +31,35 @@ PAPER_JOBS = {
 }
 
 
+def plan(checkout: Checkout, profile: str, config: str) -> Call:
+    """A dry run, which Snakemake refuses without the plugin of the profile's executor."""
+    settings = read_yaml(PROJECT / f"workflow/profiles/{profile}/profile.v9+.yaml")
+    plugin = f"snakemake_executor_plugin_{settings.get('executor', 'local').replace('-', '_')}"
+    if "executor" in settings and not find_spec(plugin):
+        pytest.skip(f"{plugin} is not installed")
+    return checkout.dry_run("--configfile", f"config/{config}", profile=profile)
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("config", JOBS)
 def test_every_profile_plans_every_configuration(fresh, profile, config):
-    chosen = ("--configfile", f"config/{config}", "--replace-workflow-config")
-    counts = fresh.dry_run(*chosen, profile=profile).counts
+    counts = plan(fresh, profile, config).counts
     assert {rule: counts[rule] for rule in JOBS[config]} == JOBS[config]
 
 
 @pytest.mark.parametrize("paper", PAPER_JOBS)
 def test_the_papers_own_runs_can_be_planned(fresh, paper):
-    chosen = ("--configfile", f"config/paper/{paper}.yaml", "--replace-workflow-config")
-    counts = fresh.dry_run(*chosen, profile="gpu").counts
+    counts = plan(fresh, "gpu", f"paper/{paper}.yaml").counts
     assert {rule: counts[rule] for rule in PAPER_JOBS[paper]} == PAPER_JOBS[paper]
+
+
+@pytest.mark.parametrize("profile", ["slurm", "cluster", "kubernetes"])
+def test_on_a_cluster_twenty_evaluations_make_one_submission_without_a_gpu(fresh, profile):
+    dry_run = plan(fresh, profile, "ci.yaml")
+    assert dry_run.counts["evaluate"] == 25
+    assert dry_run.output.count("Group job evaluations") == 2
+    asked = re.findall(r"^        resources: .* gpu=(\d)", dry_run.output, flags=re.MULTILINE)
+    assert asked == ["0"] * 25
 
 
 def test_every_profile_is_listed_in_the_profiles_page():

@@ -26,8 +26,9 @@ for name, harvested in PLAN.config.harvest.items():
             threads: 2
             resources:
                 gpu=1,
-                mem_mb=lambda wildcards, name=name, settings=settings: megabytes(
-                    harvest_work(PLAN, name, wildcards.corpus, settings), 4000
+                mem_mb=memory(
+                    lambda wildcards, name=name, settings=settings: harvest_work(PLAN, name, wildcards.corpus, settings),
+                    least=4000,
                 ),
                 runtime=240,
             params:

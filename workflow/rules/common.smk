@@ -206,9 +206,12 @@ def by_corpus(option, paths, wildcards):
     return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
 
 
-def megabytes(work, least):
-    """Memory that a job may take: what its work needs and a half more, so that a scheduler does not kill it."""
-    return max(least, int(1.5e-6 * work.memory))
+def memory(work, least):
+    """Megabytes that a job asks for: what its work needs and a half more, so that a scheduler does not kill it.
+
+    With each attempt as much again, for it may have failed for want of it.
+    """
+    return lambda wildcards, attempt: attempt * max(least, int(1.5e-6 * work(wildcards).memory))
 
 
 def fit_of(wildcards):

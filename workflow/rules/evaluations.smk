@@ -17,7 +17,7 @@ rule evaluate:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=lambda wildcards: megabytes(evaluation_work(PLAN, wildcards.evaluation, fit_of(wildcards)), 4000),
+        mem_mb=memory(lambda wildcards: evaluation_work(PLAN, wildcards.evaluation, fit_of(wildcards)), least=4000),
         runtime=120,
     params:
         spec=lambda wildcards: spec(

@@ -15,7 +15,7 @@ rule fit:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=lambda wildcards: megabytes(fit_work(PLAN, fit_of(wildcards)), 3000),
+        mem_mb=memory(lambda wildcards: fit_work(PLAN, fit_of(wildcards)), least=3000),
         runtime=240,
     params:
         spec=lambda wildcards: spec(

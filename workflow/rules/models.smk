@@ -6,6 +6,8 @@ rule fetch:
         "logs/fetch/{wheel}.log",
     benchmark:
         "logs/benchmarks/fetch/{wheel}.jsonl"
+    # The nodes of a cluster may have no way to the network.
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -33,7 +35,7 @@ rule model:
         "../../envs/environment.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards: megabytes(model_work(PLAN, wildcards.model), 4000),
+        mem_mb=memory(lambda wildcards: model_work(PLAN, wildcards.model), least=4000),
         runtime=60,
     params:
         spec=lambda wildcards: spec(**entry(PLAN.models, wildcards.model)),
