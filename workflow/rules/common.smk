@@ -14,7 +14,7 @@ for variable, folder in {
     os.environ[variable] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 try:
-    from unweave.config import SITES, LocalSource, Plan, PypiSource
+    from unweave.config import SITES, ExplorerLimits, LocalSource, Plan, PypiSource
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
 except ModuleNotFoundError as error:
@@ -47,6 +47,7 @@ TEXT = "results/text/{dataset}/manifest.json"
 ACTIVATIONS = "results/activations/{model}/{corpus}/{site}.h5"
 DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/seed{seed}/manifest.json"
 SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.parquet"
+EXPLORED = "results/explorer/data/{model}/{site}/L{layer}/{method}/seed{seed}/table.js"
 FIGURE = "figures/{paper}/{item}"
 FROZEN = "resources/frozen/{evaluation}.parquet"
 
@@ -172,8 +173,13 @@ def score_key(wildcards):
     return {**{name: wildcards[name] for name in names}, **{name: int(value) for name, value in numbers.items()}}
 
 
+def named(option, names, paths):
+    """An option that is given once for each name, as NAME=PATH."""
+    return " ".join(f"{option} {name}={path}" for name, path in zip(names, paths))
+
+
 def by_corpus(option, paths, wildcards):
-    return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
+    return named(option, PLAN.corpora_of(wildcards.evaluation), paths)
 
 
 def fit_corpus(wildcards):
@@ -218,3 +224,19 @@ def notebook_source(wildcards):
 def labels(form):
     """What the report calls a file of a figure."""
     return lambda wildcards: {"item": figure_entry(wildcards).title, "form": form}
+
+
+def explored_corpora():
+    return PLAN.config.explorer.corpora
+
+
+def explored_scores(wildcards):
+    """Score tables that name features of a dictionary, if they are planned."""
+    fit = (wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method, int(wildcards.seed))
+    naming = [name for name, entry in PLAN.evaluations.items() if entry.evaluation == "comsem"]
+    return [SCORES.format(evaluation=name, **wildcards) for name, of in PLAN.scores if name in naming and of == fit]
+
+
+def explored_sites():
+    """The first site of each model that the explorer shows: where its tokens are read."""
+    return {fit.model: fit.site for fit in reversed(PLAN.explored)}
