@@ -7,6 +7,7 @@ tree.js           concept trees, where features have levels
 directions.safetensors  one direction for each feature that is shown, for the neighbours in other dictionaries
 """
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,11 +152,10 @@ def explore(
     with staged_folder(output.parent) as folder:
         for name, data in content.items():
             write(folder / f"{name}.js", f"data/{place(key)}/{name}.js", data)
-        save_file(
-            {"directions": explored.directions.half().cpu().contiguous()},
-            folder / "directions.safetensors",
-            {"signed": str(dictionary.traits.signed), "space": f"{key['model']}/{site}/L{key['layer']}"},
-        )
+        facts = {"signed": dictionary.traits.signed, "space": f"{key['model']}/{site}/L{key['layer']}"}
+        # In one entry, as safetensors writes several in any order.
+        stored = {"directions": explored.directions.half().cpu().contiguous()}
+        save_file(stored, folder / "directions.safetensors", {"facts": json.dumps(facts)})
 
 
 def pages_of(
@@ -200,9 +200,10 @@ def _context(one: features.Context) -> list[Any]:
 
 def _group(explored: Explored, feature: int) -> dict[str, Any]:
     found = groups.scatter(explored.written(feature))
-    text_of, texts = explored.texts.text_of, explored.texts
-    places = texts.places[explored.rows_of(feature)]
-    where = [[int(text_of[p]), int(p - texts.starts[text_of[p]])] for p in places]
+    texts = explored.texts
+    places = texts.places[explored.rows_of(feature)].tolist()
+    numbers = [texts.text_at(one) for one in places]
+    where = [[text, one - int(texts.starts[text])] for text, one in zip(numbers, places, strict=True)]
     points = [[rounded(value) for value in point] for point in found.points.tolist()]
     return {
         "points": [[*point, *at] for point, at in zip(points, where, strict=True)],

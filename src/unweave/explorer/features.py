@@ -66,15 +66,13 @@ def feature_activations(dictionary: Dictionary, codes: Tensor) -> Tensor:
 def contributions(dictionary: Dictionary, codes: Tensor, activations: Tensor) -> Tensor:
     """How much each feature (n, K) matters on each row: the norm of what it writes, or how unusual its bit is."""
     size = dictionary.traits.group_size
-    if dictionary.traits.binary:
-        return activations.abs()
     if size == 1:
-        return activations.abs() * dictionary.atoms.norm(dim=1)
+        norms: Tensor = dictionary.atoms.norm(dim=1)
+        return activations.abs() if dictionary.traits.binary else activations.abs() * norms
     atoms = dictionary.atoms.reshape(-1, size, dictionary.atoms.shape[1])
     grouped = codes.reshape(len(codes), -1, size)
     squares = torch.einsum("nkr,krs,nks->nk", grouped, atoms @ atoms.mT, grouped)
-    norms: Tensor = squares.clamp_min(0).sqrt()
-    return norms
+    return squares.clamp_min(0).sqrt()
 
 
 def excess_kurtosis(activations: Tensor) -> Tensor:
@@ -123,12 +121,13 @@ def candidates(activations: Tensor, sign: int) -> Tensor:
 def peaks(rows: Sequence[int], texts: Texts, most: int) -> list[int]:
     """Leave of `rows`, strongest first, at most `most` whose windows do not overlap."""
     kept: list[int] = []
-    taken: list[int] = []
+    taken: list[tuple[int, int]] = []
     for row in rows:
         place = int(texts.places[row])
-        if all(abs(place - other) > BEFORE + AFTER for other in taken):
+        text = texts.text_at(place)
+        if all(text != other or abs(place - near) > BEFORE + AFTER for other, near in taken):
             kept.append(row)
-            taken.append(place)
+            taken.append((text, place))
         if len(kept) == most:
             break
     return kept
@@ -137,7 +136,7 @@ def peaks(rows: Sequence[int], texts: Texts, most: int) -> list[int]:
 def context(row: int, activations: Floats, texts: Texts, row_of: Integers, scale: float) -> Context:
     """Window around a row, with the activations (n,) of one feature, whose largest magnitude is `scale`."""
     place = int(texts.places[row])
-    text = int(np.searchsorted(texts.starts, place, side="right")) - 1
+    text = texts.text_at(place)
     start, stop = (int(bound) for bound in texts.starts[text : text + 2])
     first = max(start, place - BEFORE)
     window = row_of[first : min(stop, place + AFTER + 1)]

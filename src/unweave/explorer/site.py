@@ -1,5 +1,6 @@
 """The stage that makes the site: pages, texts, and the neighbours of every feature in the other dictionaries."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,9 +45,9 @@ def read_directions(path: Path) -> Directions:
     """
     try:
         with safe_open(path, "pt") as file:
-            facts = file.metadata()
-            return Directions(file.get_tensor("directions").float(), facts["signed"] == "True", facts["space"])
-    except (OSError, SafetensorError, KeyError) as error:
+            facts = json.loads(file.metadata()["facts"])
+            return Directions(file.get_tensor("directions").float(), **facts)
+    except (OSError, SafetensorError) as error:
         raise UnweaveError(f"{path}: missing or damaged ({error}): delete {path.parent} and run again") from None
 
 

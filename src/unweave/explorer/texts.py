@@ -35,10 +35,9 @@ class Texts:
         rows[self.places] = np.arange(len(self.places))
         return rows
 
-    @property
-    def text_of(self) -> Integers:
-        """(T,) text of each place."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+    def text_at(self, place: int) -> int:
+        """Text that a place is in."""
+        return int(np.searchsorted(self.starts, place, side="right")) - 1
 
     def content(self) -> dict[str, Any]:
         """Corpora and tokens for a data file: every text as numbers into the list of distinct tokens."""

@@ -128,7 +128,7 @@
     const table = await unweave.table(at.dictionary);
     const { facts } = table;
     const known = [`${facts.features} ${facts.group_size > 1 ? `groups of ${facts.group_size} codes` : "features"}, of which
-      ${table.ids.length} are shown: those that fire on the ${facts.tokens} tokens here.`];
+      ${table.ids.length} are shown: those that fire on the ${facts.tokens.toLocaleString("en")} tokens here.`];
     if (facts.dense) known.push("Codes are never zero: a feature fires where it is among the 32 strongest.");
     if (facts.signed) known.push("Codes take both signs.");
     if (facts.bits) {
@@ -165,7 +165,8 @@
     find("to-texts").href = hash("texts", at.model, null, "");
     find("to-tree").href = hash("tree", dictionary.place, null, "");
     for (const view of ["features", "texts", "tree"]) {
-      find(`to-${view}`).toggleAttribute("aria-current", at.view === view);
+      if (at.view === view) find(`to-${view}`).setAttribute("aria-current", "page");
+      else find(`to-${view}`).removeAttribute("aria-current");
     }
     filters.hidden = at.view === "texts";
     if (document.activeElement !== search) search.value = at.given.get("q") ?? "";
@@ -232,7 +233,7 @@
     site.dictionaries.forEach((one, i) => {
       const name = `${one.model}, ${one.site}, layer ${one.layer}`;
       if (!groups.has(name)) groups.set(name, element("optgroup", { label: name }));
-      groups.get(name).append(element("option", { value: i }, unweave.methodTitle(one)));
+      groups.get(name).append(element("option", { value: i }, `${unweave.methodTitle(one)} · ${one.site} ${one.layer}`));
     });
     return [...groups.values()];
   }

@@ -1,6 +1,8 @@
 "use strict";
 {
   const SVG = "http://www.w3.org/2000/svg";
+  const FAINT = 5; // Hundredths of the largest, below which a token is left unshaded.
+  const DEEPEST = 0.85; // Opacity of the deepest shade.
 
   function fill(node, attributes, children) {
     for (const [name, value] of Object.entries(attributes)) {
@@ -29,11 +31,11 @@
   unweave.visible = (token) => token.replace(/ /g, "␣").replace(/\n/g, "⏎").replace(/\t/g, "⇥") || "∅";
 
   // A token in its text, shaded by `code`, in hundredths of the feature's largest; null where it was not measured.
-  unweave.token = (piece, code, extra = {}) => {
-    const kind = code == null ? "unmeasured" : code < 0 ? "negative" : code > 0 ? "positive" : "";
+  unweave.token = (piece, code) => {
+    const kind = code == null ? "unmeasured" : Math.abs(code) < FAINT ? "" : code < 0 ? "negative" : "positive";
     const title = code == null ? "not measured" : `${code < 0 ? "−" : ""}${Math.abs(code)} % of the largest`;
-    const node = unweave.element("span", { class: `token ${kind}`, title, ...extra }, piece.replace(/\n+/g, "⏎ "));
-    if (code) node.style.setProperty("--shade", `${Math.round(85 * Math.sqrt(Math.abs(code) / 100))}%`);
+    const node = unweave.element("span", { class: `token ${kind}`, title }, piece.replace(/\n+/g, "⏎ "));
+    if (code) node.style.setProperty("--shade", `${DEEPEST * Math.abs(code)}%`);
     return node;
   };
 

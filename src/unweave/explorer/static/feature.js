@@ -5,7 +5,7 @@
   function contextList(title, contexts, dictionary, texts) {
     const items = contexts.map(([text, first, peak, value, codes]) => {
       const pieces = unweave.pieces(texts, text);
-      const tokens = codes.map((code, i) => unweave.token(pieces[first + i], code, { class: undefined }));
+      const tokens = codes.map((code, i) => unweave.token(i ? pieces[first + i] : pieces[first].trimStart(), code));
       tokens[peak].classList.add("peak");
       const more = first + codes.length < pieces.length ? " …" : "";
       return element("li", {},
