@@ -504,7 +504,8 @@ class Plan:
                 if fit not in self.fits:
                     raise UnweaveError(
                         f"{self.where}: explorer.dictionaries[{i}].methods: {fit.method} of {fit.model} at {fit.site}, "
-                        f"layer {fit.layer}, seed {fit.seed}, is not fitted: add it to `dictionaries`"
+                        f"layer {fit.layer}, seed {fit.seed}, is not fitted: add it to `dictionaries` or leave "
+                        "it out here"
                     )
         if len(set(self.explored)) < len(self.explored):
             raise UnweaveError(f"{self.where}: explorer.dictionaries: a dictionary stands twice: leave one out")

@@ -47,7 +47,7 @@
     if (active < 0) { box.scrollTop = 0; draw(); } else select(active);
   };
 
-  unweave.mark = (current) => { const i = items.indexOf(current); if (i !== active) select(i); };
+  unweave.mark = (current) => { const i = items.indexOf(current); if (i >= 0 && i !== active) select(i); };
   unweave.move = (by) => { if (items.length) select(Math.max(0, Math.min(items.length - 1, active + by))); };
   unweave.neighbouring = (by) => items[active + by];
   unweave.openActive = () => { if (items.length) { if (active < 0) select(0); items.open(items[active]); } };
