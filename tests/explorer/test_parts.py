@@ -14,7 +14,7 @@ from unweave.evaluations.run import StoredCorpus
 from unweave.explorer.concept_tree import nested
 from unweave.explorer.data_files import rounded, script
 from unweave.explorer.explanations import Explanation, explanations
-from unweave.explorer.groups import main_direction, scatter
+from unweave.explorer.groups import Written, main_direction, scatter
 from unweave.explorer.logit_lens import lens
 from unweave.explorer.neighbours import nearest
 from unweave.explorer.texts import pieces_of, read_texts
@@ -54,9 +54,10 @@ def test_texts_that_are_tokenised_otherwise_are_refused(inputs, tmp_path):
 
 def test_what_a_group_writes_is_shown_in_its_principal_axes():
     rng = torch.Generator().manual_seed(0)
-    basis = torch.linalg.qr(torch.randn(10, 3, generator=rng)).Q
-    written = (torch.randn(200, 3, generator=rng) * torch.tensor([1.0, 9.0, 3.0])) @ basis.T
-    found = scatter(written)
+    codes = torch.randn(200, 3, generator=rng) * torch.tensor([1.0, 9.0, 3.0])
+    atoms = torch.randn(3, 10, generator=rng)
+    written = codes @ atoms
+    found = scatter(Written.of(codes, atoms))
     assert found.shares == sorted(found.shares, reverse=True)
     assert sum(found.shares) == pytest.approx(1)
     centred = written - written.mean(dim=0)
@@ -64,13 +65,16 @@ def test_what_a_group_writes_is_shown_in_its_principal_axes():
 
 
 def test_a_scatter_of_few_points_has_empty_axes():
-    found = scatter(torch.ones(1, 4))
+    found = scatter(Written.of(torch.ones(1, 4), torch.eye(4)))
     assert (found.points.tolist(), found.shares) == ([[0, 0, 0]], [0, 0, 0])
 
 
 def test_the_main_direction_of_a_group_does_not_depend_on_the_basis_and_points_where_it_writes():
-    written = torch.tensor([[-3.0, 0.1], [-2.0, 0.0], [1.0, 0.1]])
-    assert main_direction(written).tolist() == pytest.approx([-1, 0], abs=0.05)
+    codes = torch.tensor([[-3.0, 0.1], [-2.0, 0.0], [1.0, 0.1]])
+    turned = torch.tensor([[2.0, 1.0], [0.0, 3.0]])
+    for basis in (torch.eye(2), turned):
+        found = main_direction(Written.of(codes @ torch.linalg.inv(basis), basis))
+        assert found.tolist() == pytest.approx([-1, 0], abs=0.05)
 
 
 def test_the_logit_lens_of_an_unembedding_row_names_its_token(inputs):

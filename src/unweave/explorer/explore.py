@@ -97,11 +97,11 @@ class Explored:
         """Rows on which a feature acts, evenly spaced if there are more than POINTS."""
         return features.evenly_spaced(np.flatnonzero(self.everything[:, feature].cpu().numpy()), POINTS)
 
-    def written(self, feature: int) -> Tensor:
-        """Vectors (m, d) that a group writes on the rows where it acts."""
+    def written(self, feature: int) -> groups.Written:
+        """Collect what a group writes on the rows where it acts."""
         size = self.dictionary.traits.group_size
         members = slice(feature * size, (feature + 1) * size)
-        return self.codes[torch.from_numpy(self.rows_of(feature)), members] @ self.dictionary.atoms[members]
+        return groups.Written.of(self.codes[self.rows_of(feature), members], self.dictionary.atoms[members])
 
     @cached_property
     def directions(self) -> Tensor:

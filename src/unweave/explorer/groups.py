@@ -1,7 +1,7 @@
 """What a group of codes does in its subspace.
 
 Single codes of a group mean nothing, as another basis of it would serve as well. What the group writes is the same in
-every basis: m vectors (m, d), one for each token on which it acts.
+every basis: m vectors codes @ atoms, one for each token on which it acts. They lie in r dimensions, whatever d is.
 """
 
 from dataclasses import dataclass
@@ -22,19 +22,33 @@ class Scatter:
     """Part of the variance along each axis."""
 
 
-def main_direction(written: Tensor) -> Tensor:
-    """Find the unit direction (d,) that holds most of what is written (m, d), pointing to the side of its mean."""
-    direction = torch.linalg.svd(written.double(), full_matrices=False).Vh[0]
-    side = 1.0 if float(written.double().mean(dim=0) @ direction) >= 0 else -1.0
-    found: Tensor = (side * direction).float()
+@dataclass(frozen=True)
+class Written:
+    """What a group writes: `coordinates` (m, r) in the orthonormal `basis` (r, d)."""
+
+    coordinates: Tensor
+    basis: Tensor
+
+    @classmethod
+    def of(cls, codes: Tensor, atoms: Tensor) -> "Written":
+        """From codes (m, r) and atoms (r, d) of the group."""
+        q, r = torch.linalg.qr(atoms.double().T)
+        return cls(codes.double() @ r.T, q.T)
+
+
+def main_direction(written: Written) -> Tensor:
+    """Find the unit direction (d,) that holds most of what is written, pointing to the side of its mean."""
+    direction = torch.linalg.svd(written.coordinates, full_matrices=False).Vh[0]
+    side = 1.0 if float(written.coordinates.mean(dim=0) @ direction) >= 0 else -1.0
+    found: Tensor = (side * direction @ written.basis).float()
     return found
 
 
-def scatter(written: Tensor) -> Scatter:
+def scatter(written: Written) -> Scatter:
     """Points in the principal axes of the covariance; axes that do not exist are 0."""
-    centred = written.double() - written.double().mean(dim=0)
+    centred = written.coordinates - written.coordinates.mean(dim=0)
     u, s, _ = torch.linalg.svd(centred, full_matrices=False)
-    points = torch.zeros(len(written), AXES, dtype=torch.float64)
+    points = torch.zeros(len(centred), AXES, dtype=torch.float64)
     kept = min(AXES, len(s))
     points[:, :kept] = u[:, :kept] * s[:kept]
     total = float(s.square().sum())
