@@ -12,8 +12,9 @@ from torch import Tensor
 
 from unweave.errors import UnweaveError
 from unweave.evaluations.run import StoredCorpus
+from unweave.explorer.content import SHARD, TEXTS_PER_SHARD
 from unweave.explorer.data_files import rounded, write
-from unweave.explorer.explore import SHARD, TEXTS_PER_SHARD, place
+from unweave.explorer.explore import place
 from unweave.explorer.neighbours import nearest
 from unweave.explorer.texts import read_texts
 from unweave.files import staged_file, staged_folder
