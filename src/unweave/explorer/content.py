@@ -23,7 +23,8 @@ from unweave.methods.snmf_hierarchy import FeatureTree
 SHARD = 100
 TEXTS_PER_SHARD = 20
 FEATURES_OF_TOKEN = 8
-LABEL_TOKENS = 4
+LABEL_TOKENS = 8
+"""Tokens on which a feature is strongest that the search looks at; the list shows the first of them."""
 PROMOTED = 3
 """Tokens of the logit lens that the search looks at."""
 NEURONS = 10

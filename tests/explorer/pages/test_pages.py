@@ -95,8 +95,10 @@ def test_a_neighbour_leads_to_the_same_word_in_another_dictionary(page):
 
 def test_a_group_shows_its_tokens_as_points(page):
     page.open(f"{page.home}#/features/tiny/resid/L1/groups/seed0/0")
-    titles = set(page.evaluate("[...document.querySelectorAll('circle title')].map(one => one.textContent)"))
-    assert titles <= {"the", "bank", "river", "loan"}
+    titles = page.evaluate("[...document.querySelectorAll('circle title')].map(one => one.textContent)")
+    assert set(titles) == {"the", "bank", "river", "loan"}
+    legend = dict(line.strip(" )").split(" (") for line in page.texts(".legend li"))
+    assert {word: int(count) for word, count in legend.items()} == {word: titles.count(word) for word in set(titles)}
     before = page.evaluate("document.querySelector('circle').getAttribute('cx')")
     page.evaluate(
         "const slider = document.querySelector('.group input'); slider.value = 90;"
@@ -114,6 +116,15 @@ def test_a_concept_tree_leads_to_its_features(page):
     page.wait_for("location.hash.startsWith('#/features/tiny/resid/L1/tree/seed0/')")
     page.settled()
     assert page.texts("h2")[0].startswith("feature")
+
+
+def test_every_dictionary_says_what_it_is(page):
+    page.open(f"{page.home}#/features/tiny/resid/L1/bits/seed0")
+    page.click("#to-about")
+    at(page, "#/about/tiny/resid/L1/bits/seed0")
+    assert page.texts("h2") == ["Planted bits"]
+    assert "16 features, of which 15 are shown" in page.texts("#detail")[0]
+    assert "bits if features are independent" in page.texts("#detail")[0]
 
 
 def test_one_text_is_seen_through_every_dictionary(page):

@@ -7,10 +7,11 @@
   const site = unweave.site = unweave.received("shared/site.js");
   const fields = [...filters.querySelectorAll("input, select")];
   const NAMES = ["q", ...fields.map((field) => field.name)];
+  const PAGES = ["tree", "about"]; // Of a whole dictionary, beside the list of its features.
   let dictionary = site.dictionaries[0];
   let listed = "", renders = 0;
 
-  // --- where we are: #/features/PLACE[/ID], #/texts/MODEL[/NUMBER], #/tree/PLACE, each with ?filters -----------------
+  // --- where we are: #/features/PLACE[/ID], #/texts/MODEL[/NUMBER], #/tree/PLACE, #/about/PLACE, each with ?filters -----------------
 
   function route() {
     const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -24,7 +25,7 @@
     }
     const place = parts.slice(0, 5).join("/");
     const known = site.dictionaries.find((one) => one.place === place) ?? dictionary;
-    if (view === "tree") return { view, dictionary: known, model: known.model, item: null, given };
+    if (PAGES.includes(view)) return { view, dictionary: known, model: known.model, item: null, given };
     return { view: "features", dictionary: known, model: known.model, item: parts[5] ? Number(parts[5]) : null, given };
   }
 
@@ -34,15 +35,15 @@
   }
 
   const whereOf = (at) => (at.view === "texts" ? at.model : at.dictionary.place);
-  const go = (item, at = route()) => { location.hash = hash(at.view, whereOf(at), item, at.given); };
+  const listOf = (at) => (PAGES.includes(at.view) ? "features" : at.view);
+  const go = (item, at = route()) => { location.hash = hash(listOf(at), whereOf(at), item, at.given); };
 
   function setFilters() {
     const at = route();
     const given = new URLSearchParams();
     if (search.value) given.set("q", search.value);
     for (const field of fields) if (field.value) given.set(field.name, field.value);
-    const view = at.view === "tree" ? "features" : at.view;
-    location.replace(hash(view, whereOf(at), at.item, given));
+    location.replace(hash(listOf(at), whereOf(at), at.item, given));
   }
 
   // --- the list ------------------------------------------------------------------------------------------------------
@@ -163,8 +164,8 @@
     chooser.value = String(site.dictionaries.indexOf(dictionary));
     find("to-features").href = hash("features", dictionary.place, null, "");
     find("to-texts").href = hash("texts", at.model, null, "");
-    find("to-tree").href = hash("tree", dictionary.place, null, "");
-    for (const view of ["features", "texts", "tree"]) {
+    for (const view of PAGES) find(`to-${view}`).href = hash(view, dictionary.place, null, "");
+    for (const view of ["features", "texts", ...PAGES]) {
       if (at.view === view) find(`to-${view}`).setAttribute("aria-current", "page");
       else find(`to-${view}`).removeAttribute("aria-current");
     }
@@ -177,20 +178,19 @@
     const ticket = ++renders;
     const at = route();
     if (at.dictionary) dictionary = at.dictionary;
-    const open = at.item != null || at.view === "tree";
+    const open = at.item != null || PAGES.includes(at.view);
     try {
       header(at);
       find("to-tree").hidden = !(await unweave.table(dictionary)).facts.tree;
       const list = await (at.view === "texts" ? listTexts(at) : listFeatures(at));
       if (ticket !== renders) return;
-      const key = hash(at.view === "tree" ? "features" : at.view, whereOf(at), null, at.given);
+      const key = hash(listOf(at), whereOf(at), null, at.given);
       if (key !== listed) unweave.showList(list.items, list.draw, list.open, list.current);
       else unweave.mark(list.current);
       listed = key;
       const page = await pageOf(at);
       if (ticket !== renders) return;
-      detail.replaceChildren(...(open ? [element("a", { class: "back",
-        href: hash(at.view === "tree" ? "features" : at.view, whereOf(at), null, at.given) }, "← Back")] : []), ...page);
+      detail.replaceChildren(...(open ? [element("a", { class: "back", href: key }, "← Back")] : []), ...page);
       const heading = detail.querySelector("h2")?.textContent ?? "features";
       document.title = `${heading} · Unweave`;
       const moved = detail.dataset.shown !== location.hash.split("?")[0];

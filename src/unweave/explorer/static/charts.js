@@ -1,6 +1,7 @@
 "use strict";
 {
   const { svg, element, number } = unweave;
+  const COLOURS = 6; // Of the commonest tokens in a scatter, in style.css.
 
   // Bars on a logarithmic scale: rare strong activations are what a feature is known by.
   unweave.histogram = ([low, high, counts]) => {
@@ -27,7 +28,12 @@
   unweave.scatter = (points, shares, name, href) => {
     const size = 300, middle = size / 2;
     const reach = Math.max(...points.map((point) => Math.hypot(point[0], point[1], point[2])), 1e-9);
-    const nodes = points.map((point) => svg("circle", { r: 3.5, class: "point" }, svg("title", {}, name(point))));
+    const names = points.map(name);
+    const counts = new Map();
+    for (const one of names) counts.set(one, (counts.get(one) ?? 0) + 1);
+    const common = [...counts].sort((a, b) => b[1] - a[1]).slice(0, COLOURS).map(([one]) => one);
+    const colour = (one) => (common.includes(one) ? `colour-${common.indexOf(one)}` : "");
+    const nodes = names.map((one) => svg("circle", { r: 3.5, class: `point ${colour(one)}` }, svg("title", {}, one)));
     const links = nodes.map((node, i) => svg("a", { href: href(points[i]), tabindex: -1 }, node));
     let turn = 0, tilt = 0;
 
@@ -54,7 +60,9 @@
     plot.addEventListener("dragstart", (event) => event.preventDefault());
     place();
     const parts = shares.map((share, i) => `${"xyz"[i]} ${unweave.percent(share)}`).join(", ");
-    return element("figure", { class: "group" }, plot,
+    const key = (one) => element("li", {}, svg("svg", { viewBox: "0 0 8 8", class: "dot", "aria-hidden": "true" },
+      svg("circle", { cx: 4, cy: 4, r: 4, class: `point ${colour(one)}` })), ` ${one} (${counts.get(one)})`);
+    return element("figure", { class: "group" }, plot, element("ul", { class: "legend" }, ...common.map(key)),
       element("figcaption", {}, "Drag to turn, or ", slider, ` Variance along the axes: ${parts}.`));
   };
 }

@@ -2,6 +2,7 @@
 {
   const SVG = "http://www.w3.org/2000/svg";
   const FAINT = 5; // Hundredths of the largest, below which a token is left unshaded.
+  const NAMING = 4; // Tokens that name a feature.
   const DEEPEST = 0.85; // Opacity of the deepest shade.
 
   function fill(node, attributes, children) {
@@ -51,7 +52,7 @@
     `#/texts/${model}/${text}${position == null ? "" : `?token=${position}`}`;
 
   unweave.name = (table, row) => {
-    const words = table.labels[row].map(unweave.visible).join(", ") || "no tokens";
+    const words = table.labels[row].slice(0, NAMING).map(unweave.visible).join(", ") || "no tokens";
     return table.explanation?.[row] ? `${table.explanation[row]} (${words})` : words;
   };
 }

@@ -63,7 +63,7 @@
   unweave.featurePage = async (dictionary, id) => {
     const table = await unweave.table(dictionary);
     const row = table.ids.indexOf(id);
-    if (row < 0) return [element("p", {}, `Feature ${id} is not shown: it fires on no token here, or there is no such feature.`)];
+    if (row < 0) return [element("p", {}, `Feature ${id} is not shown: it does nothing on these texts, or there is no such feature.`)];
     const [detail, texts] = await Promise.all([unweave.contexts(dictionary, row), unweave.texts(dictionary.model)]);
     const where = `${dictionary.site}, layer ${dictionary.layer}`;
     const kind = table.facts.group_size > 1 ? "group" : table.facts.binary ? "bit" : "feature";
