@@ -35,7 +35,11 @@
   unweave.token = (piece, code) => {
     const kind = code == null ? "unmeasured" : Math.abs(code) < FAINT ? "" : code < 0 ? "negative" : "positive";
     const title = code == null ? "not measured" : `${code < 0 ? "−" : ""}${Math.abs(code)} % of the largest`;
-    const node = unweave.element("span", { class: `token ${kind}`, title }, piece.replace(/\n+/g, "⏎ "));
+    const text = piece.replace(/\n+/g, "⏎ ");
+    const word = text.trimStart() || text;
+    // White space before a word is not shaded, which would leave marks at the ends of lines.
+    const space = text.slice(0, text.length - word.length);
+    const node = unweave.element("span", { class: `token ${kind}`, title }, space, unweave.element("span", {}, word));
     if (code) node.style.setProperty("--shade", `${DEEPEST * Math.abs(code)}%`);
     return node;
   };

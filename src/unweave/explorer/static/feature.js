@@ -40,9 +40,9 @@
   }
 
   function facts(table, row) {
-    const known = [["fires on", percent(table.density[row])], ["excess kurtosis", number(table.kurtosis[row])],
-      ["largest", number(table.largest[row])]];
-    if (table.entropy) known.push(["entropy", `${number(table.entropy[row])} bits`]);
+    const known = [["fires on", percent(table.density[row])], ["excess kurtosis", number(table.kurtosis[row])]];
+    if (table.facts.binary) known.push(["entropy", `${number(table.entropy[row])} bits`]);
+    else known.push(["largest", number(table.largest[row])]);
     return element("dl", { class: "facts" }, ...known.map(([term, value]) =>
       element("div", {}, element("dt", {}, term), element("dd", {}, value))));
   }
@@ -75,7 +75,8 @@
       parts.push(element("p", { class: "explanation" }, table.explanation[row],
         element("span", { class: "muted" }, ` holds of ${percent(table.score[row])} of other tokens`)));
     }
-    parts.push(facts(table, row), unweave.histogram(detail.histogram));
+    parts.push(facts(table, row));
+    if (!table.facts.binary) parts.push(unweave.histogram(detail.histogram));
     const [above, below] = table.facts.binary ? ["On where it is mostly off", "Off where it is mostly on"]
       : table.facts.signed ? ["Most positive", "Most negative"] : ["Strongest", "Most negative"];
     if (detail.positive.length) parts.push(contextList(above, detail.positive, dictionary, texts));
