@@ -20,6 +20,7 @@ include: "workflow/rules/activations.smk"
 include: "workflow/rules/methods.smk"
 include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/explorer.smk"
 
 
 onstart:

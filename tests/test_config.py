@@ -115,7 +115,7 @@ def test_an_evaluation_that_stands_twice_is_refused():
 
 def test_every_seed_is_a_dictionary_of_its_own():
     one = [{"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2, 5], "methods": ["pca", "random"]}]
-    plan = Plan(changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]))
+    plan = Plan({**changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]), "explorer": None})
     assert len(plan.fits) == 8
     assert {fit.seed for fit in plan.fits} == {0, 3}
 
@@ -125,6 +125,7 @@ def test_an_evaluation_can_be_kept_to_some_methods():
     content["evaluations"] = [{"evaluation": "reconstruction", "corpora": ["news-heldout"], "methods": ["pca"]}]
     content["dictionaries"] = content["dictionaries"][:1]
     content["figures"] = {}
+    content["explorer"] = None
     assert {fit.method for _, fit in Plan(content).scores} == {"pca"}
 
 
@@ -163,6 +164,29 @@ def test_a_transcoder_needs_the_site_that_it_rebuilds():
     ]
     with pytest.raises(UnweaveError, match=r"transcoder rebuilds mlp_out, which is not harvested; add it to"):
         Plan(content)
+
+
+def test_the_explorer_shows_what_is_fitted_and_each_dictionary_once():
+    shown = {"model": "smollm2", "site": "resid", "layer": 10, "methods": ["pca", "random"]}
+    plan = Plan(changed(["explorer", "dictionaries"], [{**shown, "layer": 2}, shown]))
+    assert [(fit.layer, fit.method) for fit in plan.explored] == [
+        (2, "pca"),
+        (2, "random"),
+        (10, "pca"),
+        (10, "random"),
+    ]
+    with pytest.raises(
+        UnweaveError, match=r"explorer.dictionaries\[1\].methods: pca .* layer 3, seed 0, is not fitted"
+    ):
+        Plan(changed(["explorer", "dictionaries"], [shown, {**shown, "layer": 3}]))
+    with pytest.raises(UnweaveError, match=r"explorer.dictionaries: a dictionary stands twice"):
+        Plan(changed(["explorer", "dictionaries"], [shown, shown]))
+    with pytest.raises(UnweaveError, match=r"explorer.corpora: unknown corpus 'novels'"):
+        Plan(changed(["explorer", "corpora"], ["novels"]))
+
+
+def test_a_run_without_an_explorer_shows_nothing():
+    assert Plan({**EMBEDDED, "explorer": None}).explored == []
 
 
 def test_a_missing_registry_is_named():

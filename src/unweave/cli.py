@@ -20,6 +20,7 @@ from unweave.config import (
     CorpusSettings,
     DatasetEntry,
     EvaluationEntry,
+    ExplorerLimits,
     HarvestSettings,
     MethodEntry,
     ModelEntry,
@@ -245,6 +246,67 @@ def index(
     text = page(output.parent, checklist, _read(spec)["items"])
     with staged_file(output) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def explore(
+    spec: Spec,
+    dictionary: Annotated[Path, typer.Option(help="manifest of the dictionary")],
+    model: Annotated[Path, typer.Option(help="manifest of the prepared model")],
+    activations: Annotated[list[str], typer.Option(help="CORPUS=PATH of each activation file, in order")],
+    text: Annotated[list[str], typer.Option(help="CORPUS=PATH of each data set's manifest")],
+    output: Annotated[Path, typer.Option(help="table of its features; the other data files are written beside it")],
+    scores: Annotated[list[Path] | None, typer.Option(help="score tables that name features, if any")] = None,
+    gpu: Gpu = 0,
+) -> None:
+    """Write what the explorer shows of one dictionary."""
+    from unweave.explorer.explore import explore as run
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    activation_paths, texts = _named_paths(activations, "--activations"), _named_paths(text, "--text")
+    run(
+        dictionary_folder=dictionary.parent,
+        activation_paths=activation_paths,
+        dataset_folders={name: path.parent for name, path in texts.items()},
+        model_folder=model.parent,
+        score_paths=scores or [],
+        key=content["key"],
+        limits=validated(ExplorerLimits, content["limits"], "explorer"),
+        output=output,
+        device=_device(gpu),
+    )
+    read = [dictionary, model, *activation_paths.values(), *texts.values(), *(scores or [])]
+    record("explore", [output], read, content, started)
+
+
+@app.command()
+def explorer(
+    spec: Spec,
+    tables: Annotated[list[Path], typer.Argument(help="tables of the dictionaries that are shown")],
+    model: Annotated[list[str], typer.Option(help="MODEL=PATH of each model's manifest")],
+    activations: Annotated[list[str], typer.Option(help="MODEL/CORPUS=PATH of an activation file of each")],
+    text: Annotated[list[str], typer.Option(help="CORPUS=PATH of each data set's manifest")],
+    output: Annotated[Path, typer.Option(help="index.html of the site")],
+) -> None:
+    """Make the site that shows dictionaries feature by feature."""
+    from unweave.explorer.site import make_site
+    from unweave.provenance import record
+
+    started, content = time.monotonic(), _read(spec)
+    models, texts = _named_paths(model, "--model"), _named_paths(text, "--text")
+    activation_paths = _named_paths(activations, "--activations")
+    make_site(
+        dictionary_keys=content["dictionaries"],
+        titles=content["titles"],
+        activation_paths=activation_paths,
+        dataset_folders={name: path.parent for name, path in texts.items()},
+        model_folders={name: path.parent for name, path in models.items()},
+        most_tokens=content["tokens"],
+        output=output,
+    )
+    read = [*tables, *models.values(), *activation_paths.values(), *texts.values()]
+    record("explorer", [output], read, content, started)
 
 
 @app.command()

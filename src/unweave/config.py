@@ -240,6 +240,33 @@ class EvaluationPlan(Strict):
     methods: list[Name] | None = None
 
 
+class ExplorerDictionaries(Strict):
+    """Dictionaries of one model, site and layer that the explorer shows."""
+
+    model: Name
+    site: Site
+    layer: Layer
+    methods: Annotated[list[Name], Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class ExplorerLimits(Strict):
+    """How much of each dictionary the explorer shows."""
+
+    contexts: Annotated[int, Field(ge=1)] = Field(default=8, description="of each sign of a feature, at most")
+    features: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="of a dictionary at most, evenly spaced among those that fire"
+    )
+    tokens: Annotated[int, Field(ge=1)] = Field(default=20_000, description="of a corpus at most, from its beginning")
+
+
+class ExplorerPlan(ExplorerLimits):
+    """What the static feature explorer shows."""
+
+    corpora: Annotated[list[Name], Field(min_length=1)] = Field(description="whose tokens are shown")
+    dictionaries: Annotated[list[ExplorerDictionaries], Field(min_length=1)]
+
+
 class Config(Strict):
     """The run configuration (config/config.yaml)."""
 
@@ -249,6 +276,7 @@ class Config(Strict):
     dictionaries: Annotated[list[DictionaryPlan], Field(min_length=1)]
     evaluations: list[EvaluationPlan]
     figures: dict[Name, list[Name]] = Field(default={}, description="paper to items of figures.yaml")
+    explorer: ExplorerPlan | None = Field(default=None, description="what `snakemake explorer` shows; null for none")
     frozen: bool = Field(
         default=False, description="draw the figures from resources/frozen, the score tables of the committed run"
     )
@@ -389,6 +417,7 @@ class Plan:
             where = f"{folder}/evaluations.yaml: {name}"
             _check_settings("evaluations", evaluation.evaluation, evaluation.settings, where)
         self._check_figures()
+        self._check_explorer()
 
     def _known(self, registry: dict[str, Any], name: str, key: str, kind: str) -> None:
         if name not in registry:
@@ -500,6 +529,36 @@ class Plan:
                     raise UnweaveError(
                         f"{self.where}: figures.{paper}: {item} needs {missing}: add it to `evaluations`"
                     )
+
+    def _check_explorer(self) -> None:
+        if self.config.explorer is None:
+            return
+        for corpus in self.config.explorer.corpora:
+            self._known(self.config.corpora, corpus, "explorer.corpora", "corpus")
+        for i, fits in enumerate(self.explored_by_entry):
+            for fit in fits:
+                if fit not in self.fits:
+                    raise UnweaveError(
+                        f"{self.where}: explorer.dictionaries[{i}].methods: {fit.method} of {fit.model} at {fit.site}, "
+                        f"layer {fit.layer}, seed {fit.seed}, is not fitted: add it to `dictionaries` or leave "
+                        "it out here"
+                    )
+        if len(set(self.explored)) < len(self.explored):
+            raise UnweaveError(f"{self.where}: explorer.dictionaries: a dictionary stands twice: leave one out")
+
+    @property
+    def explored_by_entry(self) -> list[list[Fit]]:
+        """Dictionaries of each entry of `explorer.dictionaries`."""
+        plan = self.config.explorer
+        return [
+            [Fit(shown.model, shown.site, shown.layer, method, shown.seed) for method in shown.methods]
+            for shown in (plan.dictionaries if plan else [])
+        ]
+
+    @cached_property
+    def explored(self) -> list[Fit]:
+        """Every dictionary that the explorer shows, in order."""
+        return [fit for fits in self.explored_by_entry for fit in fits]
 
     @cached_property
     def figures(self) -> dict[str, dict[str, FigureEntry]]:

@@ -94,6 +94,23 @@ def test_a_paper_and_an_item_are_targets(fresh, target):
     assert "checklist" not in counts
 
 
+@pytest.mark.parametrize(("config", "shown"), [("config.yaml", 8), ("ci.yaml", 3)])
+def test_the_explorer_is_a_target_of_its_own(fresh, config, shown):
+    chosen = ("--configfile", f"config/{config}", "--replace-workflow-config")
+    counts = fresh.dry_run("explorer", *chosen).counts
+    assert (counts["explore"], counts["explorer"], counts["fit"]) == (shown, 1, shown)
+    assert not {"explore", "explorer"} & set(fresh.dry_run(*chosen).counts)
+
+
+def test_the_explorer_reads_the_names_that_an_evaluation_gave_features(fresh):
+    wanted = {
+        wildcards["method"]
+        for rule, wildcards in fresh.dry_run("explorer", profile="default").jobs
+        if rule == "evaluate"
+    }
+    assert wanted == {"ica-v2", "bae", "sasa", "sae-topk", "pca", "random", "snmf"}
+
+
 def test_frozen_figures_need_no_model_and_no_fit(fresh):
     counts = fresh.dry_run("--config", "frozen=true", "--forceall", profile="default").counts
     assert not {"model", "fit", "evaluate", "text"} & set(counts)

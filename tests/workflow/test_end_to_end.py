@@ -63,6 +63,17 @@ def test_a_second_run_has_nothing_to_do(finished_run):
     assert finished_run.snakemake().nothing_to_do
 
 
+def test_the_explorer_is_made_when_it_is_asked_for(finished):
+    site = finished.folder / "results/explorer"
+    assert not site.exists()
+    call = finished.snakemake("explorer")
+    assert call.status == 0, call.output
+    assert (site / "index.html").is_file()
+    methods = {path.parts[-3] for path in site.glob("data/**/table.js")}
+    assert methods == {"ica-v2", "pca", "transcoder"}
+    assert finished.snakemake("explorer").nothing_to_do
+
+
 def test_the_report_holds_every_figure(finished_run):
     import zipfile
 

@@ -27,7 +27,9 @@ for name, harvested in PLAN.config.harvest.items():
             resources:
                 gpu=1,
                 mem_mb=memory(
-                    lambda wildcards, name=name, settings=settings: harvest_work(PLAN, name, wildcards.corpus, settings),
+                    lambda wildcards, name=name, settings=settings: harvest_work(
+                        PLAN, name, wildcards.corpus, settings
+                    ),
                     least=4000,
                 ),
                 runtime=240,

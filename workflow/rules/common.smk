@@ -14,7 +14,7 @@ for variable, folder in {
     os.environ[variable] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 try:
-    from unweave.config import SITES, Fit, LocalSource, Plan, PypiSource
+    from unweave.config import SITES, ExplorerLimits, Fit, LocalSource, Plan, PypiSource
     from unweave.costs.bill import require_disk
     from unweave.costs.work import evaluation_work, fit_work, harvest_work, model_work
     from unweave.errors import UnweaveError
@@ -48,6 +48,7 @@ MODEL = "results/models/{model}/manifest.json"
 TEXT = "results/text/{dataset}/manifest.json"
 DICTIONARY = "results/dictionaries/{model}/{site}/L{layer}/{method}/seed{seed}/manifest.json"
 SCORES = "results/scores/{evaluation}/{model}/{site}/L{layer}/{method}/seed{seed}.parquet"
+EXPLORED = "results/explorer/data/{model}/{site}/L{layer}/{method}/seed{seed}/table.js"
 FIGURE = "figures/{paper}/{item}"
 FROZEN = "resources/frozen/{evaluation}.parquet"
 
@@ -202,8 +203,13 @@ def score_key(wildcards):
     return {**{name: wildcards[name] for name in names}, **{name: int(value) for name, value in numbers.items()}}
 
 
+def named(option, names, paths):
+    """An option that is given once for each name, as NAME=PATH."""
+    return " ".join(f"{option} {name}={path}" for name, path in zip(names, paths))
+
+
 def by_corpus(option, paths, wildcards):
-    return " ".join(f"{option} {corpus}={path}" for corpus, path in zip(PLAN.corpora_of(wildcards.evaluation), paths))
+    return named(option, PLAN.corpora_of(wildcards.evaluation), paths)
 
 
 def memory(work, least):
@@ -261,3 +267,19 @@ def notebook_source(wildcards):
 def labels(form):
     """What the report calls a file of a figure."""
     return lambda wildcards: {"item": figure_entry(wildcards).title, "form": form}
+
+
+def explored_corpora():
+    return PLAN.config.explorer.corpora
+
+
+def explored_scores(wildcards):
+    """Score tables that name features of a dictionary, if they are planned."""
+    fit = (wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method, int(wildcards.seed))
+    naming = [name for name, entry in PLAN.evaluations.items() if entry.evaluation == "comsem"]
+    return [SCORES.format(evaluation=name, **wildcards) for name, of in PLAN.scores if name in naming and of == fit]
+
+
+def explored_models():
+    """The first dictionary of each model that the explorer shows: its activations say which tokens there are."""
+    return {fit.model: fit for fit in reversed(PLAN.explored)}
