@@ -1,7 +1,8 @@
-"""`unweave <stage>`: the only door from the workflow's rules to the code.
+"""Look at results, plan runs, and run single stages of the workflow.
 
-Each stage checks its spec, imports what it needs, does its work and records provenance. A mistake that the user can
-mend ends in one line on standard error and exit status 2.
+The stages are the only door from the workflow's rules to the code. Each stage checks its spec, imports what it needs,
+does its work and records provenance. A mistake that the user can mend ends in one line on standard error and exit
+status 2.
 """
 
 import errno
@@ -15,7 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unweave.commands.compare import compare
+from unweave.commands.doctor import doctor
+from unweave.commands.features import features
 from unweave.commands.plan import calibrate, plan
+from unweave.commands.show import show
+from unweave.commands.steer import steer
 from unweave.config import (
     CorpusSettings,
     DatasetEntry,
@@ -32,7 +38,15 @@ from unweave.errors import UnweaveError
 if TYPE_CHECKING:
     import torch
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+STAGES = "Stages of the workflow, which Snakemake calls"
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Take language-model activations apart: look at results, plan runs, run stages.",
+)
+
+for command in (doctor, show, features, steer, compare, plan, calibrate):
+    app.command(rich_help_panel="For you")(command)
 
 Spec = Annotated[str, typer.Option(help="JSON that describes the job")]
 Output = Annotated[Path, typer.Option(help="file to write")]
@@ -73,7 +87,7 @@ def _named_paths(pairs: list[str], option: str) -> dict[str, Path]:
     return named
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def fetch(spec: Spec, output: Output) -> None:
     """Download one pinned wheel."""
     from unweave.fetch import fetch_wheel
@@ -84,7 +98,7 @@ def fetch(spec: Spec, output: Output) -> None:
     record("fetch", [output], [], content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def model(name: str, spec: Spec, output: Output, download: Download = None) -> None:
     """Obtain one language model as a folder that transformers loads offline."""
     from unweave.models.prepare import prepare_model
@@ -95,7 +109,7 @@ def model(name: str, spec: Spec, output: Output, download: Download = None) -> N
     record("model", [output], [download] if download else [], content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def text(name: str, spec: Spec, output: Output, download: Download = None) -> None:
     """Prepare one data set as an Arrow folder."""
     from unweave.datasets.prepare import prepare_dataset
@@ -106,7 +120,7 @@ def text(name: str, spec: Spec, output: Output, download: Download = None) -> No
     record("text", [output], [download] if download else [], content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def harvest(
     spec: Spec,
     model: Annotated[Path, typer.Option(help="manifest of the prepared model")],
@@ -129,7 +143,7 @@ def harvest(
     record("harvest", outputs.values(), [model, text], content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def fit(
     spec: Spec,
     activations: Annotated[Path, typer.Option(help="activation file")],
@@ -162,7 +176,7 @@ def fit(
     record("fit", [output], [path for path in (activations, target, text, model) if path], content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def evaluate(
     spec: Spec,
     dictionary: Annotated[Path, typer.Option(help="manifest of the dictionary")],
@@ -201,7 +215,7 @@ def evaluate(
     record("evaluate", [output], read, content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def figure(
     notebook: Annotated[Path, typer.Argument(help="notebook source (jupytext percent)")],
     scores: Annotated[list[Path], typer.Argument(help="score tables that the notebook reads")],
@@ -217,7 +231,7 @@ def figure(
     record("figure", written, [notebook, *scores], content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def checklist(
     items: Annotated[Path, typer.Argument(help="resources/checklist.yaml")],
     figures: Annotated[Path, typer.Argument(help="figures.yaml of the registry")],
@@ -233,7 +247,7 @@ def checklist(
         table.to_csv(partial, index=False, lineterminator="\n")
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def index(
     checklist: Annotated[Path, typer.Argument(help="checklist.csv, beside which the page lies")],
     spec: Spec,
@@ -248,7 +262,7 @@ def index(
         partial.write_text(text, encoding="utf-8")
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def explore(
     spec: Spec,
     dictionary: Annotated[Path, typer.Option(help="manifest of the dictionary")],
@@ -280,7 +294,7 @@ def explore(
     record("explore", [output], read, content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def explorer(
     spec: Spec,
     tables: Annotated[list[Path], typer.Argument(help="tables of the dictionaries that are shown")],
@@ -309,7 +323,7 @@ def explorer(
     record("explorer", [output], read, content, started)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def freeze(
     scores: Annotated[list[Path], typer.Argument(help="score tables")],
     output: Annotated[Path, typer.Option(help="SHA256SUMS, beside which the tables are written")],
@@ -320,7 +334,7 @@ def freeze(
     freeze_tables(scores, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def schemas() -> None:
     """Regenerate workflow/schemas from the settings classes in the code."""
     from unweave.schemas import write_schemas
@@ -328,16 +342,12 @@ def schemas() -> None:
     write_schemas()
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def readme() -> None:
     """Redraw the rule graph and the checklist in README.md."""
     from unweave.readme import write_readme
 
     write_readme()
-
-
-for command in (plan, calibrate):
-    app.command()(command)
 
 
 def main() -> None:

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from unweave.commands.compare import chosen
+from unweave.commands.doctor import findings, locked_versions
+from unweave.commands.plan import at_once
+from unweave.commands.show import contents, flattened
+from unweave.config import PROJECT
+from unweave.errors import UnweaveError
+from unweave.library import fit
+from unweave.methods.dictionary import Fit, save
+from unweave.results import scores
+from unweave.results.scores import Score, ScoreKey
+
+
+def score(metric: str, value: float, **more: object) -> Score:
+    facts = {"metric": metric, "value": value, "dataset": "news", "n": 10, "unit": "1", "higher_is_better": True}
+    return Score(**{**facts, **more})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    facts = {"model": "m", "revision": "r", "site": "resid", "layer": 1, "fit_seed": 0, "evaluation": "core"}
+    key = ScoreKey(**facts, method="ica", device="cpu", code="", spec="")  # type: ignore[arg-type]
+    rows = [score("fve", 0.5, x_name="k", x=10.0), score("fve", 0.9, x_name="k", x=100.0), score("l0", 3.0)]
+    scores.write(tmp_path / "scores.parquet", scores.table(key, rows))
+    return tmp_path / "scores.parquet"
+
+
+def test_a_score_table_is_summarised_by_metric(table: Path):
+    shown = contents(table)
+    assert shown["method"] == "ica"
+    assert shown["fve on news"] == "2 rows, 0.5 to 0.9"
+
+
+def test_a_dictionary_is_shown_by_its_folder(tmp_path: Path):
+    dictionary = fit(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), "pca")
+    save(Fit(dictionary), tmp_path / "pca", {"method": "pca", "layer": 3})
+    shown = flattened(contents(tmp_path / "pca"))
+    assert shown["description.layer"] == "3"
+    assert shown["traits.linear"] == "True"
+
+
+def test_what_cannot_be_shown_is_named(tmp_path: Path):
+    with pytest.raises(UnweaveError, match="no such file"):
+        contents(tmp_path / "absent.h5")
+    (tmp_path / "text.txt").write_text("text")
+    with pytest.raises(UnweaveError, match=r"only \.h5, \.json, \.parquet"):
+        contents(tmp_path / "text.txt")
+    (tmp_path / "cut.json").write_text('{"a"')
+    with pytest.raises(UnweaveError, match=r"cut\.json"):
+        contents(tmp_path / "cut.json")
+
+
+def test_rows_are_chosen_and_the_best_comes_first(table: Path):
+    every = scores.read([table])
+    assert chosen(every, "fve", {})["value"].tolist() == [0.9, 0.5]
+    assert chosen(every, "fve", {"x": "10"})["value"].tolist() == [0.5]
+
+
+def test_an_unknown_metric_column_or_value_names_what_there_is(table: Path):
+    every = scores.read([table])
+    with pytest.raises(UnweaveError, match="there are fve, l0"):
+        chosen(every, "loss", {})
+    with pytest.raises(UnweaveError, match="no column 'k'"):
+        chosen(every, "fve", {"k": "10"})
+    with pytest.raises(UnweaveError, match="there are 10, 100"):
+        chosen(every, "fve", {"x": "7"})
+
+
+def test_the_doctor_finds_this_environment_as_locked():
+    found = {finding.what: finding for finding in findings(PROJECT)}
+    assert found["packages"].mend == ""
+    assert found["Python"].mend == ""
+    assert len(locked_versions()) > 50
+
+
+def test_the_doctor_names_what_to_mend(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("unweave.commands.doctor.version", lambda _: "0.0.1")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1e9})())
+    found = {finding.what: finding for finding in findings(PROJECT)}
+    assert "h5py 0.0.1" in found["packages"].found
+    assert found["packages"].mend
+    assert "--directory" in found["free disk"].mend
+
+
+def test_the_token_of_the_hub_is_never_printed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    assert "canary" not in json.dumps([vars(finding) for finding in findings(PROJECT)])
+
+
+def test_a_profile_says_what_runs_at_once():
+    profiles = PROJECT / "workflow/profiles"
+    assert at_once(None) == (None, 1)
+    assert at_once(profiles / "gpu") == (None, 1)
+    assert at_once(profiles / "slurm")[0] == 100
+    with pytest.raises(UnweaveError, match="no such profile"):
+        at_once(profiles / "moon")
