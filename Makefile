@@ -7,7 +7,7 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test slurm-test lint format schemas readme lock benchmark golden truth clean
+.PHONY: help figures figures-frozen freeze report test slurm-test lint format schemas readme lock benchmark golden truth clean docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,10 @@ format: $(VENV)/.ready-dev ## format Python and Snakemake files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+docs: $(VENV)/.ready-dev ## build the documentation into results/docs
+	$(BIN)/unweave reference
+	$(BIN)/mkdocs build --quiet
 
 schemas: $(VENV)/.ready ## regenerate workflow/schemas after a change of settings
 	$(BIN)/unweave schemas

@@ -350,6 +350,14 @@ def readme() -> None:
     write_readme()
 
 
+@app.command(rich_help_panel=STAGES)
+def reference() -> None:
+    """Rewrite those pages of docs/reference that are made from the code."""
+    from unweave.reference_pages import write_pages
+
+    write_pages()
+
+
 def main() -> None:
     """Entry point of the `unweave` command."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)

@@ -69,7 +69,7 @@ def plan(
     core_hours, gpu_hours = (sum(getattr(line, name) for line in lines) for name in ("core_hours", "gpu_hours"))
     console.print(f"{core_hours:,.1f} core hours without a GPU{'' if cores is None else f', {cores} jobs at once'}.")
     console.print(
-        f"{gpu_hours:,.1f} hours of one {gpu} at {GPU_SHARE:.0%} of its stated TF32 rate (a guess)"
+        f"{gpu_hours:,.1f} hours of one {gpu} at {GPU_SHARE:.0%} of its stated float32 rate (a guess)"
         + (f", {gpu_hours / gpus:,.1f} on {gpus}." if gpus > 1 else ".")
     )
     console.print(f"{disk_needed(planned) / 1e9:,.1f} GB must be free at once.")

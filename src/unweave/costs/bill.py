@@ -10,9 +10,9 @@ from unweave.costs.calibration import Measured, seconds
 from unweave.costs.work import Work, works
 from unweave.errors import UnweaveError
 
-GPUS = {"a100": 156e12, "h100": 495e12}
-"""Dense TF32 operations per second that the makers state."""
-GPU_SHARE = 0.2
+GPUS = {"a100": 19.5e12, "h100": 67e12}
+"""Float32 operations per second that the makers state, without tensor cores."""
+GPU_SHARE = 0.3
 """Share of that which a job is taken to reach: a guess, not a measurement; small batches reach less."""
 
 

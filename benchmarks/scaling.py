@@ -1,0 +1,94 @@
+"""Memory and time of a harvest and a fit against the number of tokens: `python -m benchmarks.scaling`.
+
+Needs results/models/smollm2 and results/text/news (any finished run). Every size is a process of its own, whose CPU
+seconds and peak resident memory are what the kernel says. Writes docs/scaling.png and benchmarks/scaling.json.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from unweave.config import PROJECT
+from unweave.files import write_json
+
+SIZES = (50_000, 100_000, 200_000, 400_000, 800_000)
+LAYER = 2
+CORPUS = {"dataset": "news", "split": "all", "context": 1024}
+HARVEST = {"sites": ["resid"], "layers": [LAYER], "layers_at": {}, "batch_tokens": 4096}
+# A tenth of a gigabyte, so that the smallest size is about the last that is kept in memory as a whole.
+FIT = {"gate": {"kind": "topk", "k": 32}, "expansion": 4, "batch_size": 1024, "memory_gb": 0.1}
+
+
+def measured(*arguments: str) -> dict[str, float]:
+    """CPU seconds and peak bytes of one stage."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT / "src")}
+    process = subprocess.Popen([sys.executable, "-m", "unweave", *arguments], env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{arguments[0]} ended with status {os.waitstatus_to_exitcode(status)}")
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024.0}
+
+
+def stages(tokens: int, folder: Path) -> dict[str, dict[str, float]]:
+    """Harvest so many tokens, and fit an autoencoder that sees each of them once."""
+    file = folder / f"{tokens}.h5"
+    harvest = {"corpus": {**CORPUS, "tokens": tokens}, "settings": HARVEST, "description": {}}
+    inputs = ["--model", "results/models/smollm2/manifest.json", "--text", "results/text/news/manifest.json"]
+    found = {"harvest": measured("harvest", "--spec", json.dumps(harvest), *inputs, "--output", f"resid={file}")}
+    entry = {"method": "sae", "title": "SAE", "settings": {**FIT, "tokens": tokens}}
+    fit = {"entry": entry, "description": {"layer": LAYER}}
+    place = ["--activations", str(file), "--layer", str(LAYER), "--seed", "0"]
+    found["fit"] = measured("fit", "--spec", json.dumps(fit), *place, "--output", str(folder / "sae/manifest.json"))
+    file.unlink()
+    return found
+
+
+def slope(tokens: list[int], seconds: list[float]) -> float:
+    """Slope of log seconds against log tokens, from the second size on: the first is mostly start-up."""
+    return float(np.polyfit(np.log(tokens[1:]), np.log(seconds[1:]), 1)[0])
+
+
+def draw(results: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Draw memory and time against tokens, one line for each stage."""
+    from unweave.plots.style import house
+
+    with house():
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(1, 2, figsize=(7, 2.8))
+        for stage, points in results.items():
+            tokens = [point["tokens"] for point in points]
+            axes[0].plot(tokens, [point["peak_bytes"] / 1e9 for point in points], marker="o", label=stage)
+            axes[1].plot(tokens, [point["cpu_seconds"] for point in points], marker="o", label=stage)
+        for axis, label in zip(axes, ("peak memory (GB)", "CPU time (s)"), strict=True):
+            axis.set(xscale="log", xlabel="tokens", ylabel=label)
+        axes[0].set_ylim(bottom=0)
+        axes[1].set_yscale("log")
+        axes[0].legend()
+        figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Measure, keep and draw."""
+    results: dict[str, list[dict[str, float]]] = {"harvest": [], "fit": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for tokens in SIZES:
+            for stage, point in stages(tokens, Path(folder)).items():
+                results[stage].append({"tokens": tokens, **point})
+                print(stage, tokens, point, flush=True)
+    slopes = {
+        stage: slope([int(p["tokens"]) for p in points], [p["cpu_seconds"] for p in points])
+        for stage, points in results.items()
+    }
+    print(slopes)
+    write_json(PROJECT / "benchmarks/scaling.json", {"stages": results, "slopes": slopes})
+    draw(results, PROJECT / "docs/scaling.png")
+
+
+if __name__ == "__main__":
+    main()
