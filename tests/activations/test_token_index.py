@@ -11,8 +11,9 @@ import torch
 from unweave.activations import token_index
 from unweave.activations.batches import Batches
 from unweave.activations.harvest import harvest
+from unweave.activations.opening import open_activations
 from unweave.activations.store import StoredActivations, read_tokens
-from unweave.activations.token_index import index_tokens, open_activations
+from unweave.activations.token_index import index_tokens
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.errors import UnweaveError
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import datasets
 import numpy as np
@@ -132,3 +134,9 @@ def test_targets_and_labels_reach_the_method(stored, planted, tmp_path, monkeypa
     assert seen["targets"].site == "mlp_out"
     assert set(seen["labels"]) == {0, 1}
     assert read_manifest(folder)["description"]["target"] == {"sha256": sha256_of(target), "site": "mlp_out"}
+
+
+def test_a_fit_of_stored_activations_does_not_wait_for_the_language_model_s_libraries():
+    heavy = "{'transformers', 'datasets'} & set(sys.modules)"
+    code = f"import sys, unweave.methods.fit, unweave.evaluations.run; print({heavy})"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"

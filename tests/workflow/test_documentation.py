@@ -1,6 +1,6 @@
 """Every code block of README.md and docs is executed: Python as it stands, shell commands as they would be planned.
 
-Commands that take long are asked what they would do: Snakemake and make by their dry runs. `unweave` is called for real,
+Commands that take long are asked what they would do: Snakemake and make by dry runs. `unweave` is called for real,
 on the results of the small run that the workflow tests have made.
 """
 

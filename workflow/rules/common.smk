@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 PROJECT = Path(workflow.basedir)
@@ -23,6 +24,9 @@ except ModuleNotFoundError as error:
     sys.exit(
         f"error: {error}: install envs/requirements.txt and envs/torch.txt into this environment, or use `make figures`"
     )
+
+# Thousands of jobs share a few modules.
+fingerprint = cache(fingerprint)
 
 try:
     PLAN = Plan(config, where=", ".join(os.path.relpath(path) for path in workflow.configfiles))

@@ -25,7 +25,7 @@ from unweave.activations.harvest import Job, attributes_of, planned
 from unweave.activations.reading import check_finite, read_part, rows_of
 from unweave.activations.source import Activations, Statistics
 from unweave.activations.statistics import StatisticsAccumulator
-from unweave.activations.store import SCHEMA, StoredActivations, opened, read_attributes
+from unweave.activations.store import SCHEMA, opened, read_attributes
 from unweave.activations.writer import write_statistics
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.errors import UnweaveError
@@ -226,18 +226,3 @@ class RecomputedActivations(Activations):
             stored = file[f"stats/{self.layer}"]
             moments = stored["unit" if row_norm else "raw"]
             return Statistics(self.n, moments["mean"][:], moments["covariance"][:], float(stored.attrs["mean_norm"]))
-
-
-def open_activations(path: Path, layer: int, model_folder: Path | None, device: torch.device) -> Activations:
-    """One layer of an activation file, or of a token file, whose activations `model_folder` computes.
-
-    Raises
-    ------
-    UnweaveError
-        as `StoredActivations` and `RecomputedActivations`, or if a token file is opened without a model.
-    """
-    if not read_attributes(path).get("recomputed"):
-        return StoredActivations(path, layer)
-    if model_folder is None:
-        raise UnweaveError(f"{path}: its activations are not stored: name the model that computes them (--model)")
-    return RecomputedActivations(path, layer, model_folder, device)

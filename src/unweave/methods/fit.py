@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unweave.activations.opening import open_activations
 from unweave.activations.source import Activations
 from unweave.activations.store import read_tokens
-from unweave.activations.token_index import open_activations
 from unweave.config import MethodEntry, validated
 from unweave.errors import UnweaveError
 from unweave.fingerprint import fingerprint
