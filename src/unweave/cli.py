@@ -1,15 +1,18 @@
 """`unweave <stage>`: the only door from the workflow's rules to the code.
 
 Each stage checks its spec, imports what it needs, does its work and records provenance. A mistake that the user can
-mend ends in one line on standard error and exit status 2.
+mend ends in one line on standard error and exit status 2, anything else in one line and exit status 1; `--verbose` or
+the environment variable UNWEAVE_VERBOSE adds the traceback.
 """
 
 import errno
 import json
 import logging
 import os
+import re
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +28,7 @@ from unweave.config import (
     PypiSource,
     validated,
 )
-from unweave.errors import UnweaveError
+from unweave.errors import UnweaveError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +41,21 @@ Download = Annotated[Path | None, typer.Option(help="wheel that was fetched for 
 Gpu = Annotated[int, typer.Option(help="0 hides every GPU; otherwise one is used if there is one")]
 
 
+VERBOSE = "UNWEAVE_VERBOSE"
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", envvar=VERBOSE, help="show the traceback of an error")] = False,
+) -> None:
+    """Take what holds for every stage."""
+    os.environ[VERBOSE] = "1" if verbose else ""
+
+
 def _read(spec: str) -> dict[str, Any]:
     try:
         content = json.loads(spec)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnweaveError(f"--spec: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise UnweaveError("--spec: must be a JSON object")
@@ -109,10 +123,11 @@ def harvest(
 ) -> None:
     """Run the model once over a corpus and store activations."""
     from unweave.activations.harvest import harvest as run
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     outputs = _named_paths(output, "--output")
+    require_unchanged([model, text])
     corpus = validated(CorpusSettings, content["corpus"], "corpora")
     settings = validated(HarvestSettings, content["settings"], "harvest")
     run(model.parent, text.parent, corpus, settings, outputs, _device(gpu), content["description"])
@@ -132,10 +147,12 @@ def fit(
 ) -> None:
     """Fit one method at one layer from one seed."""
     from unweave.methods.fit import fit_dictionary
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     entry = validated(MethodEntry, content["entry"], "methods.yaml")
+    read = [path for path in (activations, target, text) if path]
+    require_unchanged(read)
     fit_dictionary(
         activations,
         layer,
@@ -147,7 +164,7 @@ def fit(
         target_path=target,
         text_folder=text.parent if text else None,
     )
-    record("fit", [output], [path for path in (activations, target, text) if path], content, started)
+    record("fit", [output], read, content, started)
 
 
 @app.command()
@@ -167,13 +184,15 @@ def evaluate(
 ) -> None:
     """Run one evaluation of one dictionary and write its scores."""
     from unweave.evaluations.run import run_evaluation
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     entry = validated(EvaluationEntry, content["entry"], "evaluations.yaml")
     activation_paths = _named_paths(activations or [], "--activations")
     texts = _named_paths(text or [], "--text")
     targets = _named_paths(target or [], "--target")
+    read = [dictionary, model, *activation_paths.values(), *targets.values(), *texts.values()]
+    require_unchanged(read)
     run_evaluation(
         dictionary_folder=dictionary.parent,
         activation_paths=activation_paths,
@@ -185,7 +204,6 @@ def evaluate(
         device=_device(gpu),
         target_paths=targets,
     )
-    read = [dictionary, model, *activation_paths.values(), *targets.values(), *texts.values()]
     record("evaluate", [output], read, content, started)
 
 
@@ -198,9 +216,12 @@ def figure(
 ) -> None:
     """Execute one notebook and keep the figure files that it writes."""
     from unweave.notebook import execute
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
+    from unweave.results import frozen
 
     started, content = time.monotonic(), _read(spec)
+    require_unchanged(scores)
+    frozen.require_listed(scores)
     written = execute(notebook, output, scores, content)
     record("figure", written, [notebook, *scores], content, started)
 
@@ -214,11 +235,14 @@ def checklist(
     """List what the papers print and what became of it."""
     from unweave.config import read_figures
     from unweave.files import staged_file
+    from unweave.provenance import record
     from unweave.results import checklist as printed
 
+    started = time.monotonic()
     table = printed.table(printed.read(items), read_figures(figures), items)
     with staged_file(output) as partial:
         table.to_csv(partial, index=False, lineterminator="\n")
+    record("checklist", [output], [items, figures], {}, started)
 
 
 @app.command()
@@ -229,11 +253,14 @@ def index(
 ) -> None:
     """Write the page that shows every figure."""
     from unweave.files import staged_file
+    from unweave.provenance import record
     from unweave.results.index_page import page
 
-    text = page(output.parent, checklist, _read(spec)["items"])
+    started, content = time.monotonic(), _read(spec)
+    text = page(output.parent, checklist, content["items"])
     with staged_file(output) as partial:
         partial.write_text(text, encoding="utf-8")
+    record("index", [output], [checklist], content, started)
 
 
 @app.command()
@@ -263,22 +290,64 @@ def readme() -> None:
     write_readme()
 
 
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="folder of results or figures")] = Path("results"),
+) -> None:
+    """Compare every file of a folder with the hash that was recorded when it was made."""
+    from unweave.results.verify import compare
+
+    found = compare(folder)
+    for kind, paths in found.differences.items():
+        for path in paths:
+            sys.stdout.write(f"{kind}: {path}\n")
+    counts = ", ".join(f"{len(paths)} {kind}" for kind, paths in found.differences.items())
+    sys.stdout.write(f"{folder}: {found.unchanged} files as recorded, {counts}\n")
+    if any(found.differences.values()):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point of the `unweave` command."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-    if sys.argv[1:2] not in (["model"], ["text"]):
+    stage = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    if stage not in ("model", "text"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         app()
-    except UnweaveError as error:
-        sys.exit(_refusal(str(error)))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        sys.exit(_refusal(f"{error.filename or 'output'}: {error.strerror}: free space or choose another --directory"))
+    except Exception as error:  # what is no UnweaveError is told as unexpected
+        if os.environ.get(VERBOSE):
+            traceback.print_exc()
+        message, status = _told(error)
+        sys.stderr.write(f"error: {message}\n")
+        sys.exit(status)
 
 
-def _refusal(message: str) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return 2
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Line that tells the user what happened, and exit status."""
+    if isinstance(error, UnweaveError):
+        return str(error), 2
+    if (code := _storage_failure(error)) is not None:
+        place = getattr(error, "filename", None) or _output()
+        return one_line(f"{place}: {os.strerror(code)}: free space or choose another --directory"), 2
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {error}"
+    return one_line(f"unexpected {what}: run with --verbose (a workflow: with {VERBOSE}=1)"), 1
+
+
+def _output() -> str:
+    """What the stage was to write."""
+    given = sys.argv[1:]
+    return given[given.index("--output") + 1] if "--output" in given[:-1] else "output"
+
+
+def _storage_failure(error: Exception) -> int | None:
+    """Number of a disk's refusal; HDF5 and safetensors put it into their message alone."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None and (stated := re.search(r"\b(?:os error|errno =) (\d+)", str(error))):
+        code = int(stated[1])
+    return code if code in STORAGE else None
