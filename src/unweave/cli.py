@@ -50,6 +50,13 @@ def options(
 ) -> None:
     """Take what holds for every stage."""
     os.environ[VERBOSE] = "1" if verbose else ""
+    if not verbose:
+        # HDF5 prints tracebacks of its own where it cannot close a file, besides the error that it raises.
+        sys.excepthook = sys.unraisablehook = _silent
+
+
+def _silent(*_: object) -> None:
+    """Print nothing."""
 
 
 def _read(spec: str) -> dict[str, Any]:
@@ -342,7 +349,7 @@ def _told(error: Exception) -> tuple[str, int]:
 def _output() -> str:
     """What the stage was to write."""
     given = sys.argv[1:]
-    return given[given.index("--output") + 1] if "--output" in given[:-1] else "output"
+    return given[given.index("--output") + 1].rpartition("=")[2] if "--output" in given[:-1] else "output"
 
 
 def _storage_failure(error: Exception) -> int | None:

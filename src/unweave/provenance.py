@@ -33,7 +33,8 @@ def result_of(record: Path) -> Path:
 
 
 def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(PROJECT), *arguments]
+    # A lock that a killed job left behind would keep its user from committing.
+    command = ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments]
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from unweave.errors import UnweaveError
 from unweave.provenance import sidecar
-from unweave.results.checklist import COLUMNS
 
 PAPERS = {
     "comparison": "All four, compared",
@@ -30,7 +29,7 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
     Raises
     ------
     UnweaveError
-        if one of these tables cannot be read.
+        if one of these tables cannot be read, or names an unknown paper.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unweave.results"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -52,7 +51,9 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
         }
         for paper, title in PAPERS.items()
     ]
-    missing = _table(checklist, list(COLUMNS))
+    missing = _table(checklist, ["paper", "printed", "shows", "status", "reason"])
+    if unknown := sorted(set(map(str, missing["paper"])) - PAPERS.keys()):
+        raise UnweaveError(f"{checklist}: unknown paper {unknown[0]!r}: delete it and run again")
     return environment.get_template("index.html").render(
         papers=[paper for paper in papers if paper["items"]],
         missing=missing[missing["status"] != "made"].to_dict("records"),
