@@ -347,13 +347,13 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _output() -> str:
-    """What the stage was to write."""
+    """Name what the stage was to write."""
     given = sys.argv[1:]
     return given[given.index("--output") + 1].rpartition("=")[2] if "--output" in given[:-1] else "output"
 
 
 def _storage_failure(error: Exception) -> int | None:
-    """Number of a disk's refusal; HDF5 and safetensors put it into their message alone."""
+    """Find the number of a disk's refusal; HDF5 and safetensors put it into their message alone."""
     code = error.errno if isinstance(error, OSError) else None
     if code is None and (stated := re.search(r"\b(?:os error|errno =) (\d+)", str(error))):
         code = int(stated[1])

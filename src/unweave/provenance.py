@@ -28,7 +28,7 @@ def sidecar(path: Path) -> Path:
 
 
 def result_of(record: Path) -> Path:
-    """Result that a provenance file belongs to."""
+    """Find the result that a provenance file belongs to."""
     return record.with_name(record.name.removeprefix(".").removesuffix(SUFFIX))
 
 
@@ -89,7 +89,8 @@ def require_unchanged(paths: Iterable[Path]) -> None:
                 raise UnweaveError(f"{file}: is missing: delete {path} and run again")
             if sha256_of(file) != sha256:
                 raise UnweaveError(
-                    f"{file}: has changed since it was made (SHA-256 differs from its record): delete {path} and run again"
+                    f"{file}: has changed since it was made (SHA-256 differs from its record): "
+                    f"delete {path} and run again"
                 )
 
 
@@ -123,9 +124,10 @@ def _belonging(output: Path) -> dict[str, str]:
 
 
 def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: dict[str, Any], started: float) -> None:
-    """Write a sidecar beside each output: its hash and those of its folder, the inputs' hashes, the spec, code version, machine and time.
+    """Write a sidecar beside each output: hashes of it and of the inputs, the spec, code version, machine and time.
 
-    `started` is a `time.monotonic()` reading. An input that has a sidecar is not hashed again.
+    The sidecar of a manifest has the hashes of all files of its folder. `started` is a `time.monotonic()` reading.
+    An input that has a sidecar is not hashed again.
     """
     status = _git("status", "--porcelain")
     content = {

@@ -21,7 +21,9 @@ SCALARS = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(allow_nan=True, allow_infinity=True),
     st.text(max_size=12),
-    st.sampled_from(["../../etc/passwd", "/abs", "a/b", "..", "x" * 100, "\x1b[31m", "a\nb", "\u202eevil", "😀", "con."]),
+    st.sampled_from(
+        ["../../etc/passwd", "/abs", "a/b", "..", "x" * 100, "\x1b[31m", "a\nb", "\u202eevil", "😀", "con."]
+    ),
 )
 VALUES = st.recursive(
     SCALARS,
@@ -85,13 +87,13 @@ def plan_or_refusal(content):
     return refusal
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=mutations(EMBEDDED))
 def test_any_mutation_of_the_configuration_is_planned_or_refused_in_one_line(content):
     plan_or_refusal(content)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_mutation_of_a_registry_is_planned_or_refused_in_one_line(data, tmp_path_factory):
     name = data.draw(st.sampled_from(REGISTRIES))
@@ -104,7 +106,7 @@ def test_any_mutation_of_a_registry_is_planned_or_refused_in_one_line(data, tmp_
     plan_or_refusal({**EMBEDDED, "registry": str(folder)})
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_registry_of_any_bytes_is_planned_or_refused_in_one_line(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")

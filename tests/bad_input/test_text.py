@@ -1,9 +1,9 @@
-"""Text that nobody meant to be read: prepared, harvested, and every row of activations sound, or refused in one line."""
+"""Text that nobody meant to be read: prepared and harvested with every row sound, or refused in one line."""
 
 import json
 import runpy
+from contextlib import suppress
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +15,7 @@ from unweave.config import PROJECT, CorpusSettings, DatasetEntry, HarvestSetting
 from unweave.datasets.prepare import prepare_dataset
 from unweave.datasets.stored import load_dataset
 from unweave.errors import UnweaveError
+from unweave.models.language_model import load_tokenizer
 
 CORPUS = CorpusSettings(dataset="hostile", split="all", context=32)
 SETTINGS = HarvestSettings(layers=[1], compute_dtype="float32", store_dtype="float32")
@@ -24,7 +25,7 @@ HOSTILE = {
     "right to left": ["\u202eesrever\u202c", "שלום עולם", "مرحبا بالعالم", "\u2067mixed abc\u2069"],
     "emoji": ["😀😀😀", "👩‍👩‍👧‍👦 family", "🏳️‍🌈", "e\u0301" * 30],
     "stacked marks": ["Z" + "\u0335\u0336\u0337" * 200, "\ufdfd" * 40, "\u200b\u200d\ufeff", "\ue000\uffff"],
-    "a line of a megabyte": ["x" * 1_000_000, "word " * 200_000],
+    "a line of a megabyte": ["x" * 1_000_000],
     "special tokens": ["<bos><bos>", "<|endoftext|><|im_start|>", "<s></s><unk>", "[MASK]"],
     "line ends of all kinds": ["one\u2028two\u2029three", "four\x0bfive\x0csix", "seven\x85eight", "\ttab\t"],
 }
@@ -62,17 +63,19 @@ def harvested(folder, model_folder, dataset_folder):
     return path
 
 
-def assert_sound(path, texts):
-    """Every row is finite and stands for a byte of the document that it names, at the place that it names."""
+def assert_sound(path, texts, model_folder):
+    """Every row is finite and stands for a token of the document that it names, at the place that it names."""
+    tokenizer = load_tokenizer(model_folder)
     tokens = read_tokens(path)
     rows = StoredActivations(path, 1).rows()
     assert rows.isfinite().all()
     assert len(rows) == len(tokens.ids) > 0
-    lengths = np.bincount(tokens.docs, minlength=len(texts))
-    expected = [min(CORPUS.context, len(text.encode())) - 1 for text in texts]
-    assert lengths.tolist() == expected
-    for document in set(tokens.docs.tolist()):
-        assert tokens.positions[tokens.docs == document].tolist() == list(range(1, lengths[document] + 1))
+    for document, text in enumerate(texts):
+        # Cut first: a token is a byte or a special token, so nothing after these characters is among the first tokens.
+        expected = tokenizer(text[:1000]).input_ids[: CORPUS.context]
+        mine = tokens.docs == document
+        assert tokens.ids[mine].tolist() == expected[1:]
+        assert tokens.positions[mine].tolist() == list(range(1, len(expected)))
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
@@ -80,7 +83,7 @@ def test_hostile_text_is_stored_as_it_is_and_harvested_soundly(kind, model_folde
     folder = prepared(tmp_path, HOSTILE[kind] + ORDINARY)
     texts = list(load_dataset(folder)["text"])
     assert {text.strip() for text in HOSTILE[kind] if text.strip()} <= set(texts)
-    assert_sound(harvested(tmp_path, model_folder, folder), texts)
+    assert_sound(harvested(tmp_path, model_folder, folder), texts, model_folder)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -91,9 +94,11 @@ def test_any_text_is_harvested_soundly_or_refused(texts, model_folder, tmp_path_
         dataset = prepared(folder, texts)
         path = harvested(folder, model_folder, dataset)
     except UnweaveError as error:
-        assert str(error).isprintable()
+        refusal = str(error)
+    else:
+        assert_sound(path, list(load_dataset(dataset)["text"]), model_folder)
         return
-    assert_sound(path, list(load_dataset(dataset)["text"]))
+    assert refusal.isprintable()
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["   ", "\n"], ["one document alone"]])
@@ -111,12 +116,8 @@ def test_documents_of_one_token_leave_nothing_to_store_and_say_so(model_folder, 
 
 
 def test_half_a_surrogate_pair_is_refused_or_replaced_but_never_raises_anything_else(tmp_path):
-    try:
-        folder = prepared(tmp_path, ["broken \ud800 half", *ORDINARY])
-    except UnweaveError as error:
-        assert str(error).isprintable()
-    else:
-        assert len(load_dataset(folder)) == 1 + len(ORDINARY)
+    with suppress(UnweaveError):
+        assert len(load_dataset(prepared(tmp_path, ["broken \ud800 half", *ORDINARY]))) == 1 + len(ORDINARY)
 
 
 def test_a_table_that_is_no_utf8_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""A whole workflow in miniature: an index with two wheels, a registry, and a configuration that asks for every kind of job."""
+"""A whole workflow in miniature: an index with two wheels, a registry, and a configuration with every kind of job."""
 
 import http.server
 import json

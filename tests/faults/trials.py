@@ -12,7 +12,6 @@ import os
 import random
 import resource
 import signal
-import shutil
 import subprocess
 import sys
 import time
@@ -22,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import damage
-from tests.faults.jobs import SIDECAR, Ended, Job, contents, inodes, snakemake, start, view
+from tests.faults.jobs import Ended, Job, contents, inodes, snakemake, start, view
 from tests.faults.project import online
+
 from unweave.config import PROJECT
 
 UNHARMED, RECOVERED, CLEAR, UNCLEAR, LOSS = "unharmed", "recovered", "clear", "unclear", "loss"
@@ -92,12 +92,10 @@ class Laboratory:
         ]
 
     def judged(self, kind: str, job: Job, ended: Ended, mend: Callable[[], Ended | None]) -> Outcome:
-        """Outcome of a job that ran into a fault; `mend` takes the fault away, as a refusal asks for, and runs it again."""
+        """Outcome of a job that ran into a fault; `mend` does what a refusal asks for and runs it again."""
         if ended.status == 0:
             wrong = self.differences(job)
-            return (
-                Outcome(kind, job.stage, LOSS, f"unnoticed: {', '.join(wrong)}") if wrong else _ok(kind, job, UNHARMED)
-            )
+            return Outcome(kind, job.stage, LOSS if wrong else UNHARMED, ", ".join(wrong))
         if self.half_finished(job):
             return Outcome(kind, job.stage, LOSS, f"half finished: {', '.join(self.half_finished(job))}")
         again = mend()
@@ -113,10 +111,6 @@ class Laboratory:
 def _with(read: str, path: str) -> bool:
     """Whether reading `read` reads `path`: it is the same file, or lies in the folder that the manifest stands for."""
     return read == path or (read.endswith("/manifest.json") and Path(read).parent == Path(path).parent)
-
-
-def _ok(kind: str, job: Job, ended: str) -> Outcome:
-    return Outcome(kind, job.stage, ended)
 
 
 def _last(ended: Ended) -> str:
@@ -169,7 +163,7 @@ def damaged(lab: Laboratory, path: str, consumer: Job, how: str, draw: random.Ra
     kind = f"damaged {artifact(path)}"
     lab.fresh(consumer)
     if not damage.spoil(lab.folder / path, how, draw):
-        return _ok(kind, consumer, UNHARMED)
+        return Outcome(kind, consumer.stage, UNHARMED)
 
     def mend() -> Ended | None:
         maker = lab.producer(path)
@@ -213,10 +207,10 @@ def damaged_state(lab: Laboratory, job: Job, how: str, draw: random.Random) -> O
     running.wait()
     kept = [path for path in kept if path.exists()]
     if not kept:
-        return _ok("damaged state", job, UNHARMED)
+        return Outcome("damaged state", job.stage, UNHARMED)
     path = draw.choice(kept)
     if not damage.spoil(path, how, draw):
-        return _ok("damaged state", job, UNHARMED)
+        return Outcome("damaged state", job.stage, UNHARMED)
 
     def mend() -> Ended:
         for file in _kept(lab.folder / job.place):
@@ -273,7 +267,7 @@ def full_disk(lab: Laboratory, job: Job, draw: random.Random) -> Outcome:
         if ended.status == 0 and lab.half_finished(job):
             return Outcome("full disk", job.stage, LOSS, f"unnoticed: {', '.join(lab.half_finished(job))}")
     if ended.status == 0:
-        return _ok("full disk", job, UNHARMED)
+        return Outcome("full disk", job.stage, UNHARMED)
     return lab.judged("full disk", job, ended, lambda: lab.run(job))
 
 
@@ -314,7 +308,7 @@ CACHES = ("HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "MPLCONFIGDIR", "HOM
 
 
 def unwritable_cache(lab: Laboratory, job: Job) -> Outcome:
-    """Give caches places where no file can be. In a process of its own: libraries look at these when they are imported."""
+    """Give caches places where no file can be, in a process of its own: libraries look there when they are imported."""
     lab.fresh(job)
     paths = {"PYTHONPATH": str(PROJECT / "src"), **dict.fromkeys(CACHES, "/dev/null/nowhere")}
     run = subprocess.run(
@@ -328,7 +322,7 @@ def unwritable_cache(lab: Laboratory, job: Job) -> Outcome:
     ended = Ended(run.returncode, run.stdout + run.stderr, 0.0)
     if job.stage == "harvest" and ended.status == 0:
         # Its parts are larger than those of the other runs, which shows in the last bits.
-        return _ok("unwritable cache", job, UNHARMED)
+        return Outcome("unwritable cache", job.stage, RECOVERED)
     outcome = lab.judged("unwritable cache", job, ended, lambda: lab.run(job))
     return Outcome(
         outcome.kind, outcome.stage, RECOVERED if outcome.ended == UNHARMED else outcome.ended, outcome.detail
