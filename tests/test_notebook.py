@@ -68,3 +68,9 @@ def test_what_a_cell_writes_to_standard_error_is_logged_and_not_kept(tmp_path, c
         assert "kept" in written
         assert "no cache in /tmp/of-this-machine" not in written
     assert "no cache in /tmp/of-this-machine" in caplog.text
+
+
+def test_no_history_of_the_user_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    execute(source_of(tmp_path, DRAW), tmp_path / "item.ipynb", [], {})
+    assert not list((tmp_path / "ipython").rglob("history.sqlite"))

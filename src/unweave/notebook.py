@@ -125,7 +125,9 @@ def _private_kernel() -> Iterator[Config]:
     """
     with tempfile.TemporaryDirectory(prefix="unweave-") as folder:
         specification = Path(folder, "kernels", KERNEL, "kernel.json")
+        # Without a history, which would be a file that all kernels and the user share.
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command += ["--HistoryManager.enabled=False"]
         write_json(specification, {"argv": command, "display_name": KERNEL, "language": "python"})
         config = Config()
         config.KernelManager.transport = "ipc"

@@ -113,7 +113,10 @@ def figure_targets(paper, item):
 
 def items_of(kind):
     """Pattern of the items of a kind; where there are none it matches nothing."""
-    return "|".join(item for items in PLAN.figures.values() for item, entry in items.items() if entry.kind == kind) or "(?!)"
+    return (
+        "|".join(item for items in PLAN.figures.values() for item, entry in items.items() if entry.kind == kind)
+        or "(?!)"
+    )
 
 
 def item_targets():
