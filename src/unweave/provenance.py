@@ -119,8 +119,8 @@ def _belonging(output: Path) -> dict[str, str]:
     """SHA-256 by name of the other files of a folder that is known by its manifest."""
     if output.name != MANIFEST:
         return {}
-    kept = (output.name, sidecar(output).name)
-    return {file.name: sha256_of(file) for file in sorted(output.parent.iterdir()) if file.name not in kept}
+    others = [file for file in sorted(output.parent.iterdir()) if file != output and not file.name.startswith(".")]
+    return {file.name: sha256_of(file) for file in others}
 
 
 def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: dict[str, Any], started: float) -> None:

@@ -75,7 +75,8 @@ class Laboratory:
     def half_finished(self, job: Job) -> list[str]:
         """Finished names that hold something else than the finished file."""
         found = contents(self.folder, self.known)
-        return [path for path in found if job.owns(path) and self.contents.get(path) != found[path]]
+        named = [path for path in found if job.owns(path) and not path.endswith(".partial")]
+        return [path for path in named if self.contents.get(path) != found[path]]
 
     def leftovers(self) -> list[str]:
         """Files that an undisturbed run does not leave."""
