@@ -127,8 +127,10 @@ class Running:
 
     def kill(self) -> None:
         """End it at once, with everything that it has started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
+        # The group is there a moment after the process.
+        for end, target in ((os.kill, self._pid), (os.killpg, self._pid)):
+            with contextlib.suppress(ProcessLookupError):
+                end(target, signal.SIGKILL)
 
     def ended_within(self, seconds: float) -> bool:
         """Wait so long, or until it ends. Its status stays to be collected."""
@@ -159,13 +161,14 @@ def start(
     """Start a job in `folder`; `before` is called in its process."""
     arguments = job.arguments if isinstance(job, Job) else job
     log = folder / "log.txt"
+    log.write_bytes(b"")
     pid = os.fork()
     if pid:
         return Running(pid, log)
     try:
         os.setsid()
         os.chdir(folder)
-        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        written = os.open(log, os.O_WRONLY)
         os.dup2(written, 1)
         os.dup2(written, 2)
         os.environ.update(environment or {})
