@@ -95,7 +95,7 @@ def _trials(lab: "Laboratory", short: bool) -> Iterator[tuple[str, "Trial"]]:
     cheap = [job for job in jobs if job.stage != "figure"]
     resumed = [job for job in jobs if job.stage in ("harvest", "fit")]
     rounds = 1 if short else 4
-    for job in draw.sample(cheap, 8) if short else jobs * rounds:
+    for job in draw.sample(cheap, 6) if short else jobs * rounds:
         yield "killed", lambda d, job=job: trials.killed(lab, job, d)
     # The page of all figures does not check their data, which may be those of the repository: `verify` does.
     paths = [path for path in lab.contents if path.startswith("results/") and lab.consumers(path)]
@@ -104,7 +104,7 @@ def _trials(lab: "Laboratory", short: bool) -> Iterator[tuple[str, "Trial"]]:
         by_kind.setdefault(trials.artifact(path), []).append(path)
     for _ in range(rounds):
         for known in by_kind.values():
-            for how in draw.sample(sorted(damage.EVERY), 2) if short else damage.EVERY:
+            for how in draw.sample(sorted(damage.EVERY), 1) if short else damage.EVERY:
                 path = draw.choice(known)
                 consumer = draw.choice(lab.consumers(path))
                 if short and consumer.stage == "figure":
