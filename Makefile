@@ -7,7 +7,8 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test slurm-test lint format schemas readme lock benchmark golden truth clean docs
+.PHONY: help figures figures-frozen freeze report test slurm-test faults lint format docs schemas readme lock benchmark golden \
+	truth clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +83,9 @@ golden: $(GOLDEN)/.ready ## our evaluations beside sae-bench and sae-probes on t
 
 truth: $(VENV)/.ready ## what was planted, and is it found: benchmarks/truth/truth.json
 	PYTHONPATH=src:. $(BIN)/python -m benchmarks.truth
+
+faults: $(VENV)/.ready-dev ## kill, corrupt, starve and cut off every kind of job, and count losses: tests/faults/results.json
+	PYTHONPATH=src:. $(BIN)/python -m tests.faults
 
 format: $(VENV)/.ready-dev ## format Python and Snakemake files
 	$(BIN)/ruff check --fix .

@@ -48,10 +48,48 @@ def test_what_the_user_can_mend_never_shows_a_traceback(monkeypatch, capsys, fai
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch):
+def broken() -> None:
+    raise RuntimeError("a bug\nin two lines")
+
+
+def test_what_nobody_expected_is_one_line_and_status_1(monkeypatch, capsys):
+    monkeypatch.delenv(cli.VERBOSE, raising=False)
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: unexpected RuntimeError in test_cli.py, line ")
+    assert told.endswith("a bug\\nin two lines: run with --verbose (a workflow: with UNWEAVE_VERBOSE=1)\n")
+    assert told.count("\n") == 1
+
+
+def test_verbose_adds_the_traceback(monkeypatch, capsys):
+    monkeypatch.setenv(cli.VERBOSE, "1")
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback (most recent call last):")
+    assert "error: unexpected RuntimeError" in told.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [("--verbose", "fetch"), ("fetch",)])
+def test_the_option_stands_before_the_stage(arguments):
+    call = run(*arguments, "--spec", "{", "--output", "x.whl")
+    assert call.returncode == 2
+    assert ("Traceback" in call.stderr) == (arguments[0] == "--verbose")
+    assert call.stderr.splitlines()[-1].startswith("error: --spec: not valid JSON")
+
+
+@pytest.mark.parametrize("message", ["Error { code: 28, No space left (os error 28) }", "can't write (errno = 28, x)"])
+def test_a_full_disk_is_told_by_libraries_that_name_it_in_words_alone(monkeypatch, capsys, message):
     def fail() -> None:
-        raise RuntimeError("a bug")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(cli, "app", fail)
-    with pytest.raises(RuntimeError, match="a bug"):
+    monkeypatch.setattr(sys, "argv", ["unweave", "fit", "--output", "results/x.json"])
+    with pytest.raises(SystemExit) as stop:
         cli.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: results/x.json: No space left on device: free space")

@@ -57,3 +57,20 @@ def test_a_failing_cell_is_named_and_leaves_no_figure(tmp_path):
 def test_a_notebook_that_draws_nothing_is_refused(tmp_path):
     with pytest.raises(UnweaveError, match=r"wrote no \.png file"):
         execute(source_of(tmp_path, "pass\n"), tmp_path / "item.ipynb", [], {})
+
+
+def test_what_a_cell_writes_to_standard_error_is_logged_and_not_kept(tmp_path, caplog):
+    caplog.set_level("INFO", logger="unweave.notebook")
+    body = DRAW + "print('no cache in', '/tmp/of-this-machine', file=sys.stderr)\nprint('kept')\n"
+    execute(source_of(tmp_path, body), tmp_path / "item.ipynb", [], {})
+    for suffix in (".ipynb", ".html"):
+        written = (tmp_path / "item").with_suffix(suffix).read_text(encoding="utf-8")
+        assert "kept" in written
+        assert "no cache in /tmp/of-this-machine" not in written
+    assert "no cache in /tmp/of-this-machine" in caplog.text
+
+
+def test_no_history_of_the_user_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    execute(source_of(tmp_path, DRAW), tmp_path / "item.ipynb", [], {})
+    assert not list((tmp_path / "ipython").rglob("history.sqlite"))

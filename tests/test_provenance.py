@@ -1,8 +1,12 @@
 import json
+import subprocess
 import time
 
+import pytest
+
+from unweave.errors import UnweaveError
 from unweave.files import sha256_of
-from unweave.provenance import record, recorded_sha256, sidecar
+from unweave.provenance import record, recorded_files, recorded_sha256, require_unchanged, sidecar
 
 
 def test_a_sidecar_tells_hashes_time_and_peak_memory(tmp_path):
@@ -23,3 +27,42 @@ def test_a_hash_is_read_from_the_sidecar_where_there_is_one(tmp_path):
     assert recorded_sha256(result) == sha256_of(result)
     record("stage", [result], [], {}, time.monotonic())
     assert recorded_sha256(result) == sha256_of(result)
+
+
+def test_the_record_of_a_manifest_speaks_for_its_whole_folder(tmp_path):
+    for name in ("manifest.json", "weights.safetensors"):
+        (tmp_path / name).write_text(name)
+    record("model", [tmp_path / "manifest.json"], [], {}, time.monotonic())
+    record("model", [tmp_path / "manifest.json"], [], {}, time.monotonic())
+    assert recorded_files(tmp_path / "manifest.json") == {
+        tmp_path / name: sha256_of(tmp_path / name) for name in ("manifest.json", "weights.safetensors")
+    }
+
+
+def test_an_input_that_has_changed_is_refused_and_one_without_a_record_is_not(tmp_path):
+    result, foreign = tmp_path / "x.parquet", tmp_path / "foreign.parquet"
+    for path in (result, foreign):
+        path.write_text("numbers")
+    record("evaluate", [result], [], {}, time.monotonic())
+    require_unchanged([result, foreign])
+    for path in (result, foreign):
+        path.write_text("other numbers")
+    require_unchanged([foreign])
+    with pytest.raises(UnweaveError, match=r"x.parquet: has changed since it was made .* delete .*x.parquet and run"):
+        require_unchanged([foreign, result])
+
+
+def test_recording_takes_no_lock_of_the_repository_that_a_kill_would_leave(monkeypatch, tmp_path):
+    called = []
+    run = subprocess.run
+
+    def noticed(command, **options):
+        called.append(command)
+        return run(command, **options)
+
+    monkeypatch.setattr("unweave.provenance.subprocess.run", noticed)
+    (tmp_path / "x").write_text("x")
+    record("stage", [tmp_path / "x"], [], {}, time.monotonic())
+    status = [command for command in called if "status" in command]
+    assert status
+    assert all("--no-optional-locks" in command for command in status)

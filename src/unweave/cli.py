@@ -2,15 +2,18 @@
 
 The stages are the only door from the workflow's rules to the code. Each stage checks its spec, imports what it needs,
 does its work and records provenance. A mistake that the user can mend ends in one line on standard error and exit
-status 2.
+status 2, anything else in one line and exit status 1; `--verbose` or the environment variable UNWEAVE_VERBOSE adds the
+traceback.
 """
 
 import errno
 import json
 import logging
 import os
+import re
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +25,7 @@ from unweave.commands.features import features
 from unweave.commands.plan import calibrate, plan
 from unweave.commands.show import show
 from unweave.commands.steer import steer
+from unweave.commands.verify import verify
 from unweave.config import (
     CorpusSettings,
     DatasetEntry,
@@ -33,7 +37,7 @@ from unweave.config import (
     PypiSource,
     validated,
 )
-from unweave.errors import UnweaveError
+from unweave.errors import UnweaveError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +49,7 @@ app = typer.Typer(
     help="Take language-model activations apart: look at results, plan runs, run stages.",
 )
 
-for command in (doctor, show, features, steer, compare, plan, calibrate):
+for command in (doctor, show, features, steer, compare, verify, plan, calibrate):
     app.command(rich_help_panel="For you")(command)
 
 Spec = Annotated[str, typer.Option(help="JSON that describes the job")]
@@ -54,10 +58,28 @@ Download = Annotated[Path | None, typer.Option(help="wheel that was fetched for 
 Gpu = Annotated[int, typer.Option(help="0 hides every GPU; otherwise one is used if there is one")]
 
 
+VERBOSE = "UNWEAVE_VERBOSE"
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", envvar=VERBOSE, help="show the traceback of an error")] = False,
+) -> None:
+    """Take what holds for every stage."""
+    os.environ[VERBOSE] = "1" if verbose else ""
+    if not verbose:
+        # HDF5 prints tracebacks of its own where it cannot close a file, besides the error that it raises.
+        sys.excepthook = sys.unraisablehook = _silent
+
+
+def _silent(*_: object) -> None:
+    """Print nothing."""
+
+
 def _read(spec: str) -> dict[str, Any]:
     try:
         content = json.loads(spec)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnweaveError(f"--spec: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise UnweaveError("--spec: must be a JSON object")
@@ -129,10 +151,11 @@ def harvest(
     gpu: Gpu = 0,
 ) -> None:
     """Run the model once over a corpus and store activations, or the tokens alone if they are not to be stored."""
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     outputs = _named_paths(output, "--output")
+    require_unchanged([model, text])
     corpus = validated(CorpusSettings, content["corpus"], "corpora")
     if corpus.stored:
         from unweave.activations.harvest import harvest as run
@@ -157,10 +180,12 @@ def fit(
 ) -> None:
     """Fit one method at one layer from one seed."""
     from unweave.methods.fit import fit_dictionary
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     entry = validated(MethodEntry, content["entry"], "methods.yaml")
+    read = [path for path in (activations, target, text, model) if path]
+    require_unchanged(read)
     fit_dictionary(
         activations,
         layer,
@@ -173,7 +198,7 @@ def fit(
         text_folder=text.parent if text else None,
         model_folder=model.parent if model else None,
     )
-    record("fit", [output], [path for path in (activations, target, text, model) if path], content, started)
+    record("fit", [output], read, content, started)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -193,13 +218,15 @@ def evaluate(
 ) -> None:
     """Run one evaluation of one dictionary and write its scores."""
     from unweave.evaluations.run import run_evaluation
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     entry = validated(EvaluationEntry, content["entry"], "evaluations.yaml")
     activation_paths = _named_paths(activations or [], "--activations")
     texts = _named_paths(text or [], "--text")
     targets = _named_paths(target or [], "--target")
+    read = [dictionary, model, *activation_paths.values(), *targets.values(), *texts.values()]
+    require_unchanged(read)
     run_evaluation(
         dictionary_folder=dictionary.parent,
         activation_paths=activation_paths,
@@ -211,7 +238,6 @@ def evaluate(
         device=_device(gpu),
         target_paths=targets,
     )
-    read = [dictionary, model, *activation_paths.values(), *targets.values(), *texts.values()]
     record("evaluate", [output], read, content, started)
 
 
@@ -224,9 +250,12 @@ def figure(
 ) -> None:
     """Execute one notebook and keep the figure files that it writes."""
     from unweave.notebook import execute
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
+    from unweave.results import frozen
 
     started, content = time.monotonic(), _read(spec)
+    require_unchanged(scores)
+    frozen.require_listed(scores)
     written = execute(notebook, output, scores, content)
     record("figure", written, [notebook, *scores], content, started)
 
@@ -240,11 +269,14 @@ def checklist(
     """List what the papers print and what became of it."""
     from unweave.config import read_figures
     from unweave.files import staged_file
+    from unweave.provenance import record
     from unweave.results import checklist as printed
 
+    started = time.monotonic()
     table = printed.table(printed.read(items), read_figures(figures), items)
     with staged_file(output) as partial:
         table.to_csv(partial, index=False, lineterminator="\n")
+    record("checklist", [output], [items, figures], {}, started)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -255,11 +287,14 @@ def index(
 ) -> None:
     """Write the page that shows every figure."""
     from unweave.files import staged_file
+    from unweave.provenance import record
     from unweave.results.index_page import page
 
-    text = page(output.parent, checklist, _read(spec)["items"])
+    started, content = time.monotonic(), _read(spec)
+    text = page(output.parent, checklist, content["items"])
     with staged_file(output) as partial:
         partial.write_text(text, encoding="utf-8")
+    record("index", [output], [checklist], content, started)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -275,10 +310,12 @@ def explore(
 ) -> None:
     """Write what the explorer shows of one dictionary."""
     from unweave.explorer.explore import explore as run
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     activation_paths, texts = _named_paths(activations, "--activations"), _named_paths(text, "--text")
+    read = [dictionary, model, *activation_paths.values(), *texts.values(), *(scores or [])]
+    require_unchanged(read)
     run(
         dictionary_folder=dictionary.parent,
         activation_paths=activation_paths,
@@ -290,7 +327,6 @@ def explore(
         output=output,
         device=_device(gpu),
     )
-    read = [dictionary, model, *activation_paths.values(), *texts.values(), *(scores or [])]
     record("explore", [output], read, content, started)
 
 
@@ -305,11 +341,13 @@ def explorer(
 ) -> None:
     """Make the site that shows dictionaries feature by feature."""
     from unweave.explorer.site import make_site
-    from unweave.provenance import record
+    from unweave.provenance import record, require_unchanged
 
     started, content = time.monotonic(), _read(spec)
     models, texts = _named_paths(model, "--model"), _named_paths(text, "--text")
     activation_paths = _named_paths(activations, "--activations")
+    read = [*tables, *models.values(), *activation_paths.values(), *texts.values()]
+    require_unchanged(read)
     make_site(
         dictionary_keys=content["dictionaries"],
         titles=content["titles"],
@@ -319,7 +357,6 @@ def explorer(
         most_tokens=content["tokens"],
         output=output,
     )
-    read = [*tables, *models.values(), *activation_paths.values(), *texts.values()]
     record("explorer", [output], read, content, started)
 
 
@@ -362,18 +399,43 @@ def main() -> None:
     """Entry point of the `unweave` command."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-    if sys.argv[1:2] not in (["model"], ["text"]):
+    stage = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    if stage not in ("model", "text"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         app()
-    except UnweaveError as error:
-        sys.exit(_refusal(str(error)))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        sys.exit(_refusal(f"{error.filename or 'output'}: {error.strerror}: free space or choose another --directory"))
+    except Exception as error:  # what is no UnweaveError is told as unexpected
+        if os.environ.get(VERBOSE):
+            traceback.print_exc()
+        message, status = _told(error)
+        sys.stderr.write(f"error: {message}\n")
+        sys.exit(status)
 
 
-def _refusal(message: str) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return 2
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Line that tells the user what happened, and exit status."""
+    if isinstance(error, UnweaveError):
+        return str(error), 2
+    if (code := _storage_failure(error)) is not None:
+        place = getattr(error, "filename", None) or _output()
+        return one_line(f"{place}: {os.strerror(code)}: free space or choose another --directory"), 2
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {error}"
+    return one_line(f"unexpected {what}: run with --verbose (a workflow: with {VERBOSE}=1)"), 1
+
+
+def _output() -> str:
+    """Name what the stage was to write."""
+    given = sys.argv[1:]
+    return given[given.index("--output") + 1].rpartition("=")[2] if "--output" in given[:-1] else "output"
+
+
+def _storage_failure(error: Exception) -> int | None:
+    """Find the number of a disk's refusal; HDF5 and safetensors put it into their message alone."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None and (stated := re.search(r"\b(?:os error|errno =) (\d+)", str(error))):
+        code = int(stated[1])
+    return code if code in STORAGE else None

@@ -6,23 +6,38 @@ evaluation are checked against the JSON Schema that `make schemas` generates fro
 
 import json
 import os
+import re
+import reprlib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from unweave.errors import UnweaveError
+from unweave.yaml_file import read_yaml as read_yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCHEMAS = PROJECT / "workflow" / "schemas"
 
 Site = Literal["resid", "mlp_in", "mlp_neurons", "mlp_out", "attn_out"]
 SITES: tuple[str, ...] = get_args(Site)
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Layer = Annotated[int, Field(ge=0)]
+Layer = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value} stands twice: leave one out")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
 
 
 class Strict(BaseModel):
@@ -77,10 +92,10 @@ class Architecture(Strict):
     """The facts that layers and widths are checked against before any work is done."""
 
     family: Literal["gpt2", "llama", "gemma2", "qwen2", "qwen3", "mistral", "gpt_neox"]
-    blocks: Annotated[int, Field(ge=1)]
-    d_model: Annotated[int, Field(ge=1)]
-    d_mlp: Annotated[int, Field(ge=1)]
-    vocabulary: Annotated[int, Field(ge=1)]
+    blocks: Count
+    d_model: Count
+    d_mlp: Count
+    vocabulary: Count
 
 
 class ModelEntry(Strict):
@@ -92,7 +107,7 @@ class ModelEntry(Strict):
     licence: str
     architecture: Architecture
     max_perplexity: float | None = Field(default=None, description="on the sanity text, at most")
-    random_weights: Annotated[int, Field(ge=0)] | None = Field(
+    random_weights: Seed | None = Field(
         default=None, description="seed of fresh weights in the place of the trained ones: a control"
     )
     notes: str = ""
@@ -102,7 +117,7 @@ class SplitSettings(Strict):
     """How documents are divided, once, with a recorded seed."""
 
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class DatasetEntry(Strict):
@@ -113,7 +128,7 @@ class DatasetEntry(Strict):
     reader: Name = Field(description="a module of unweave.datasets.readers")
     options: dict[str, Any] = Field(default={}, description="keyword arguments of the reader")
     labels: list[str] = Field(default=[], description="class names in label order; empty for unlabelled text")
-    min_characters: Annotated[int, Field(ge=1)] = 1
+    min_characters: Count = 1
     split: SplitSettings = SplitSettings()
     licence: str
     notes: str = ""
@@ -136,7 +151,7 @@ class EvaluationEntry(Strict):
 
     evaluation: Name = Field(description="a module of unweave.evaluations")
     settings: dict[str, Any] = {}
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class FigureEntry(Strict):
@@ -153,12 +168,14 @@ class CorpusSettings(Strict):
 
     dataset: Name
     split: Literal["train", "test", "all"]
-    tokens: Annotated[int, Field(ge=1)] | None = Field(default=None, description="stop after this many kept tokens")
-    documents_per_label: Annotated[int, Field(ge=1)] | None = Field(
+    tokens: Count | None = Field(default=None, description="stop after this many kept tokens")
+    documents_per_label: Count | None = Field(
         default=None, description="draw this many documents of each label and split"
     )
-    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of that draw")
-    context: Annotated[int, Field(ge=2)] = Field(default=128, description="documents are cut to this many tokens")
+    seed: Seed = Field(default=0, description="of that draw")
+    context: Annotated[int, Field(ge=2, strict=True)] = Field(
+        default=128, description="documents are cut to this many tokens"
+    )
     keep_outliers: bool = Field(
         default=False, description="store every token, whatever `max_norm_ratio` of the model's harvest says"
     )
@@ -174,7 +191,7 @@ class CorpusSettings(Strict):
 class HarvestSettings(Strict):
     """How activations are captured and stored."""
 
-    sites: list[Site] = ["resid"]
+    sites: Annotated[list[Site], Distinct] = ["resid"]
     layers: list[Layer]
     layers_at: dict[Site, list[Layer]] = Field(
         default={}, description="layers of a site that is not harvested at all of `layers`"
@@ -184,8 +201,10 @@ class HarvestSettings(Strict):
         description="auto takes bfloat16 where the hardware has it: GPUs, and x86 processors with AVX512-BF16 or AMX",
     )
     store_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    batch_tokens: Annotated[int, Field(ge=2)] = Field(default=1024, description="tokens of one forward pass")
-    drop_positions: Annotated[int, Field(ge=0)] = Field(
+    batch_tokens: Annotated[int, Field(ge=2, strict=True)] = Field(
+        default=1024, description="tokens of one forward pass"
+    )
+    drop_positions: Annotated[int, Field(ge=0, strict=True)] = Field(
         default=1, description="leading positions of each document that are context only (the attention sink)"
     )
     max_norm_ratio: Annotated[float, Field(gt=1)] | None = Field(
@@ -227,17 +246,19 @@ class DictionaryPlan(Strict):
     site: Site
     layers: Annotated[list[Layer], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
-    evaluations: list[Name] | None = Field(default=None, description="only these evaluations; null for all that apply")
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    evaluations: Annotated[list[Name], Distinct] | None = Field(
+        default=None, description="only these evaluations; null for all that apply"
+    )
 
 
 class EvaluationPlan(Strict):
     """Run one evaluation on the given corpora for every dictionary, or for those at `layers` and of `methods`."""
 
     evaluation: Name
-    corpora: list[Name] = Field(description="none for an evaluation that makes its own text")
+    corpora: Annotated[list[Name], Distinct] = Field(description="none for an evaluation that makes its own text")
     layers: list[Layer] | None = None
-    methods: list[Name] | None = None
+    methods: Annotated[list[Name], Distinct] | None = None
 
 
 class ExplorerDictionaries(Strict):
@@ -275,7 +296,9 @@ class Config(Strict):
     harvest: dict[Name, HarvestSettings] = Field(description="by model")
     dictionaries: Annotated[list[DictionaryPlan], Field(min_length=1)]
     evaluations: list[EvaluationPlan]
-    figures: dict[Name, list[Name]] = Field(default={}, description="paper to items of figures.yaml")
+    figures: dict[Name, Annotated[list[Name], Distinct]] = Field(
+        default={}, description="paper to items of figures.yaml"
+    )
     explorer: ExplorerPlan | None = Field(default=None, description="what `snakemake explorer` shows; null for none")
     frozen: bool = Field(
         default=False, description="draw the figures from resources/frozen, the score tables of the committed run"
@@ -309,26 +332,8 @@ def validated(model: type[Entry], content: Any, where: str) -> Entry:
             known = ", ".join(sorted(model.model_fields))
             message = f"unknown key; {known} are known at the top level" if len(first["loc"]) == 1 else "unknown key"
         elif first["type"] != "missing":
-            message = f"{message}, got {first['input']!r:.80}"
+            message = f"{message}, got {reprlib.repr(first['input'])}"
         raise UnweaveError(f"{where}: {_place(first['loc']) or 'content'}: {message}{more}") from None
-
-
-def read_yaml(path: Path) -> Any:
-    """Read one YAML document.
-
-    Raises
-    ------
-    UnweaveError
-        if the file is missing or is not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnweaveError(f"{path}: no such file: create it or correct `registry` in the configuration") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise UnweaveError(f"{path}:{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
 
 
 def read_checked(path: Path, kind: type[Content]) -> Content:
@@ -348,10 +353,18 @@ def read_checked(path: Path, kind: type[Content]) -> Content:
 
 def _registry(folder: Path, name: str, entry: type[Entry]) -> dict[str, Entry]:
     path = folder / f"{name}.yaml"
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UnweaveError(f"{path}: must map names to entries")
+    content = _by_name(read_yaml(path), f"{path}")
     return {key: validated(entry, value, f"{path}: {key}") for key, value in content.items()}
+
+
+def _by_name(content: Any, where: str) -> dict[str, Any]:
+    """Names go into paths and patterns, so they hold nothing else than letters, digits, `_` and `-`."""
+    if not isinstance(content, dict):
+        raise UnweaveError(f"{where}: must map names to entries")
+    for name in content:
+        if not isinstance(name, str) or len(name) > 64 or not re.search(NAME.replace("$", r"\Z"), name):
+            raise UnweaveError(f"{where}: {reprlib.repr(name)}: is no name: use lower-case letters, digits, _ and -")
+    return content
 
 
 def _check_settings(kind: str, module: str, settings: dict[str, Any], where: str) -> None:
@@ -373,8 +386,11 @@ def _check_settings(kind: str, module: str, settings: dict[str, Any], where: str
 def read_figures(path: Path) -> dict[str, dict[str, FigureEntry]]:
     """Items by paper of a figures.yaml."""
     return {
-        paper: {item: validated(FigureEntry, entry, f"{path}: {paper}.{item}") for item, entry in items.items()}
-        for paper, items in read_yaml(path).items()
+        paper: {
+            item: validated(FigureEntry, entry, f"{path}: {paper}.{item}")
+            for item, entry in _by_name(items, f"{path}: {paper}").items()
+        }
+        for paper, items in _by_name(read_yaml(path), f"{path}").items()
     }
 
 

@@ -1,6 +1,7 @@
 """Executing one notebook with papermill so that parallel runs never meet and nothing half-drawn is left behind."""
 
 import html
+import logging
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from traitlets.config import Config
 from unweave.errors import UnweaveError
 from unweave.files import staged_file, write_json
 
+log = logging.getLogger(__name__)
 CELL_TIMEOUT_SECONDS = 600
 KERNEL = "unweave"
 SUFFIXES = (".png", ".svg", ".csv")
@@ -90,7 +92,7 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
             raise UnweaveError(
                 f"{source}: cell {error.exec_count}: {error.ename}: {error.evalue} (see {failed})"
             ) from None
-        _forget_times(executed)
+        _forget_machine(executed)
         results = []
         _page(executed, folder / f"{name}.html")
         for suffix in (*SUFFIXES, *TABLE_SUFFIXES, ".ipynb", ".html"):
@@ -123,7 +125,9 @@ def _private_kernel() -> Iterator[Config]:
     """
     with tempfile.TemporaryDirectory(prefix="unweave-") as folder:
         specification = Path(folder, "kernels", KERNEL, "kernel.json")
+        # Without a history, which would be a file that all kernels and the user share.
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command += ["--HistoryManager.enabled=False"]
         write_json(specification, {"argv": command, "display_name": KERNEL, "language": "python"})
         config = Config()
         config.KernelManager.transport = "ipc"
@@ -148,12 +152,20 @@ def _page(executed: Path, page: Path) -> None:
     page.write_text(PAGE.format(title=html.escape(page.stem), body=body), encoding="utf-8")
 
 
-def _forget_times(path: Path) -> None:
-    """Remove papermill's clock times and paths of this machine, so that equal results give equal notebooks."""
+def _forget_machine(path: Path) -> None:
+    """Remove papermill's clock times and paths of this machine, so that equal results give equal notebooks.
+
+    What cells wrote to standard error is about the machine too, such as caches that could not be written: it is logged.
+    """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                log.info("cell %d: %s", number, output["text"].rstrip())
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     nbformat.write(notebook, path)

@@ -13,18 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from unweave.config import PROJECT
+from unweave.errors import UnweaveError
 from unweave.files import sha256_of, write_json
 
+SUFFIX = ".provenance.json"
+MANIFEST = "manifest.json"
+"""A result of this name stands for its whole folder."""
 PACKAGES = ("torch", "transformers", "datasets", "h5py", "numpy", "scipy", "scikit-learn", "pandas", "snakemake")
 
 
 def sidecar(path: Path) -> Path:
     """Provenance file of a result."""
-    return path.with_name(f".{path.name}.provenance.json")
+    return path.with_name(f".{path.name}{SUFFIX}")
+
+
+def result_of(record: Path) -> Path:
+    """Find the result that a provenance file belongs to."""
+    return record.with_name(record.name.removeprefix(".").removesuffix(SUFFIX))
 
 
 def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(PROJECT), *arguments]
+    # A lock that a killed job left behind would keep its user from committing.
+    command = ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments]
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -35,10 +45,53 @@ def _git(*arguments: str) -> str | None:
 def recorded_sha256(path: Path) -> str:
     """SHA-256 of a result as its sidecar states it, or as computed where there is no sidecar."""
     try:
-        recorded: str = json.loads(sidecar(path).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError):
+        recorded = json.loads(sidecar(path).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
         return sha256_of(path)
-    return recorded
+    return str(recorded)
+
+
+def recorded_files(path: Path) -> dict[Path, str]:
+    """SHA-256 of a result and of the files that belong to it, as its sidecar states them.
+
+    Raises
+    ------
+    UnweaveError
+        if the sidecar is damaged.
+    FileNotFoundError
+        if there is none.
+    """
+    record = sidecar(path)
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        belonging = {path.with_name(str(name)): str(sha256) for name, sha256 in content.get("files", {}).items()}
+        return {path: str(content["sha256"]), **belonging}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UnweaveError(f"{record}: a damaged record: delete {path} and run again") from None
+
+
+def require_unchanged(paths: Iterable[Path]) -> None:
+    """Refuse an input of a stage whose bytes are not those that were recorded when it was made.
+
+    Activation files are left out: they carry checksums of their own, which are checked as blocks are read. So are files
+    without a sidecar.
+
+    Raises
+    ------
+    UnweaveError
+        naming the file.
+    """
+    for path in paths:
+        if path.suffix == ".h5" or not sidecar(path).exists():
+            continue
+        for file, sha256 in recorded_files(path).items():
+            if not file.exists():
+                raise UnweaveError(f"{file}: is missing: delete {path} and run again")
+            if sha256_of(file) != sha256:
+                raise UnweaveError(
+                    f"{file}: has changed since it was made (SHA-256 differs from its record): "
+                    f"delete {path} and run again"
+                )
 
 
 def _versions() -> dict[str, str]:
@@ -62,10 +115,19 @@ def _peak_memory() -> dict[str, int]:
     return peaks
 
 
-def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: dict[str, Any], started: float) -> None:
-    """Write a sidecar beside each output: its hash, the inputs' hashes, the spec, code version, machine and time.
+def _belonging(output: Path) -> dict[str, str]:
+    """SHA-256 by name of the other files of a folder that is known by its manifest."""
+    if output.name != MANIFEST:
+        return {}
+    others = [file for file in sorted(output.parent.iterdir()) if file != output and not file.name.startswith(".")]
+    return {file.name: sha256_of(file) for file in others}
 
-    `started` is a `time.monotonic()` reading. An input that has a sidecar is not hashed again.
+
+def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: dict[str, Any], started: float) -> None:
+    """Write a sidecar beside each output: hashes of it and of the inputs, the spec, code version, machine and time.
+
+    The sidecar of a manifest has the hashes of all files of its folder. `started` is a `time.monotonic()` reading.
+    An input that has a sidecar is not hashed again.
     """
     status = _git("status", "--porcelain")
     content = {
@@ -85,4 +147,5 @@ def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: di
         **_peak_memory(),
     }
     for output in outputs:
-        write_json(sidecar(output), {**content, "output": str(output), "sha256": sha256_of(output)})
+        hashes = {"sha256": sha256_of(output), "files": _belonging(output)}
+        write_json(sidecar(output), {**content, **hashes, "output": str(output)})

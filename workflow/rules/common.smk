@@ -118,8 +118,11 @@ def figure_targets(paper, item):
 
 
 def items_of(kind):
-    """Pattern of the items of a kind."""
-    return "|".join(item for items in PLAN.figures.values() for item, entry in items.items() if entry.kind == kind)
+    """Pattern of the items of a kind; where there are none it matches nothing."""
+    return (
+        "|".join(item for items in PLAN.figures.values() for item, entry in items.items() if entry.kind == kind)
+        or "(?!)"
+    )
 
 
 def item_targets():

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from unweave.errors import UnweaveError
 from unweave.files import sha256_of, staged_file
 from unweave.results import scores as score_tables
 
+SUMS = "SHA256SUMS"
 SORTED_BY = ["model", "site", "layer", "method", "fit_seed"]
 
 
@@ -29,3 +31,17 @@ def freeze(scores: Sequence[Path], sums: Path) -> None:
             old.unlink()
     with staged_file(sums) as partial:
         partial.write_text("".join(lines), encoding="utf-8")
+
+
+def require_listed(scores: Sequence[Path]) -> None:
+    """Refuse a table that lies beside a list of hashes and is not the one that is listed.
+
+    Raises
+    ------
+    UnweaveError
+        naming the table.
+    """
+    for path in scores:
+        sums = path.with_name(SUMS)
+        if sums.exists() and f"{sha256_of(path)}  {path.name}" not in sums.read_text(encoding="utf-8").splitlines():
+            raise UnweaveError(f"{path}: is not the table that {sums.name} lists: `git checkout {path}`, or freeze again")

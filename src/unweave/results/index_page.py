@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from unweave.errors import UnweaveError
 from unweave.provenance import sidecar
 
 PAPERS = {
@@ -24,12 +25,17 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
     """Fill in the page that lies in `folder`, beside the figures of each paper.
 
     `items` hold paper, item, title and needs. Verdicts are those of the scorecard, if it was made.
+
+    Raises
+    ------
+    UnweaveError
+        if one of these tables cannot be read, or names an unknown paper.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unweave.results"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     card = folder / "comparison" / "scorecard.csv"
-    verdicts = pd.read_csv(card, keep_default_na=False) if card.exists() else pd.DataFrame(columns=["paper", "verdict"])
+    verdicts = _table(card, ["paper", "verdict"]) if card.exists() else pd.DataFrame(columns=["paper", "verdict"])
     papers = [
         {
             "key": paper,
@@ -45,7 +51,9 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
         }
         for paper, title in PAPERS.items()
     ]
-    missing = pd.read_csv(checklist, keep_default_na=False)
+    missing = _table(checklist, ["paper", "printed", "shows", "status", "reason"])
+    if unknown := sorted(set(map(str, missing["paper"])) - PAPERS.keys()):
+        raise UnweaveError(f"{checklist}: unknown paper {unknown[0]!r}: delete it and run again")
     return environment.get_template("index.html").render(
         papers=[paper for paper in papers if paper["items"]],
         missing=missing[missing["status"] != "made"].to_dict("records"),
@@ -53,10 +61,20 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
     )
 
 
+def _table(path: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UnweaveError(f"{path}: not a readable table ({error}): delete it and run again") from None
+    if lacking := [column for column in columns if column not in table.columns]:
+        raise UnweaveError(f"{path}: has no column {lacking[0]}: delete it and run again")
+    return table
+
+
 def _seconds(drawn: Path) -> float | None:
     """How long the notebook took, if that is known."""
     try:
         seconds: float = json.loads(sidecar(drawn).read_text(encoding="utf-8"))["wall_seconds"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return seconds
