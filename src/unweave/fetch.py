@@ -50,7 +50,14 @@ def _download_failure(pinned: str, sha256: str, output: str) -> str:
         )
     if "No module named pip" in output:
         return f"{pinned}: pip is missing from {sys.executable}: run `python -m ensurepip`"
-    unreachable = ("ConnectionError", "NewConnectionError", "Temporary failure", "Max retries", "ConnectTimeout")
+    unreachable = (
+        "incomplete",
+        "ConnectionError",
+        "NewConnectionError",
+        "Temporary failure",
+        "Max retries",
+        "ConnectTimeout",
+    )
     if any(sign in output for sign in (*unreachable, "ProxyError", "Network is unreachable", "ReadTimeout")):
         return (
             f"{pinned}: the package index cannot be reached: check the network or pip's index settings, then run again"

@@ -16,7 +16,7 @@ class Server(HTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.questions, self.keys = [], []
+        self.questions, self.keys, self.redirect = [], [], ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,6 +24,11 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.questions.append(body["messages"][0]["content"])
         self.server.keys.append(self.headers.get("Authorization"))
+        if self.server.redirect:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirect)
+            self.end_headers()
+            return
         if self.server.failures:
             self.server.failures -= 1
             self.send_error(self.server.status)
@@ -107,3 +112,15 @@ def test_its_ratings_stand_beside_the_proxies(server, settings, make_data, make_
     assert find(scores, metric="judged_steering_best_cell", label="") == 2
     assert find(scores, metric="judged_concept", label="random directions", x=0.05) == 2
     assert find(scores, metric="steering_best_cell", label="") <= 2
+
+
+def test_the_key_does_not_follow_a_redirect(server, settings, monkeypatch):
+    elsewhere = Server()
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    server.redirect = f"http://127.0.0.1:{elsewhere.server_port}/v1/chat/completions"
+    with pytest.raises(UnweaveError, match="HTTP 302"):
+        Judge(settings).ask("how?")
+    assert elsewhere.keys == []
+    elsewhere.shutdown()
+    elsewhere.server_close()

@@ -10,11 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from unweave import checked_tensors
 from unweave.activations.store import StoredTokens
+from unweave.checked_tensors import DamagedFileError
+from unweave.errors import UnweaveError
 from unweave.files import staged_file, write_json
 from unweave.models.hook_points import HookPoint
 
@@ -71,9 +72,21 @@ class PartFolder:
             self.remove()
         self.plan = plan
         while (path := self._path(len(self.checkpoints))).exists():
-            with safe_open(path, framework="pt") as part:
-                content = json.loads(part.metadata()["checkpoint"])
-            self.checkpoints.append(Checkpoint(**{**content, "median_norms": tuple(content["median_norms"])}))
+            checkpoint = self._sound(path)
+            if checkpoint is None:
+                log.info("%s: damaged: going on from the parts before it", path)
+                break
+            self.checkpoints.append(checkpoint)
+
+    def _sound(self, path: Path) -> Checkpoint | None:
+        """How far the harvest was after a part; None if the part is damaged."""
+        try:
+            content = json.loads(checked_tensors.read_metadata(path)["checkpoint"])
+            checkpoint = Checkpoint(**{**content, "median_norms": tuple(content["median_norms"])})
+            checked_tensors.read_all(path)
+        except (DamagedFileError, ValueError, KeyError, TypeError):
+            return None
+        return checkpoint
 
     def _stored_plan(self) -> Any:
         try:
@@ -97,7 +110,7 @@ class PartFolder:
         if not self.checkpoints:
             write_json(self.folder / PLAN, self.plan)
         with staged_file(self._path(len(self.checkpoints))) as partial:
-            save_file(tensors, partial, metadata={"checkpoint": json.dumps(asdict(checkpoint))})
+            checked_tensors.save(partial, tensors, {"checkpoint": json.dumps(asdict(checkpoint))})
         self.checkpoints.append(checkpoint)
 
     def tokens(self) -> StoredTokens:
@@ -113,8 +126,10 @@ class PartFolder:
 
     def _read(self, key: str) -> Iterator[Tensor]:
         for index in range(len(self.checkpoints)):
-            with safe_open(self._path(index), framework="pt") as part:
-                yield part.get_tensor(key)
+            try:
+                yield checked_tensors.read_tensor(self._path(index), key)
+            except DamagedFileError:
+                raise UnweaveError(f"{self._path(index)}: damaged: run again to read that part again") from None
 
     def size(self) -> int:
         """Bytes on disk."""

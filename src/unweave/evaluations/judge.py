@@ -26,6 +26,16 @@ TIMEOUT_SECONDS = 120
 RATING = re.compile(r"rating\D{0,5}([0-2])\b", re.IGNORECASE)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key to whatever address it names: it is an answer that is no answer."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+ASKING = urllib.request.build_opener(_NoRedirect)
+
+
 class JudgeSettings(Strict):
     """Which judge is asked."""
 
@@ -76,7 +86,7 @@ class Judge:
         failure = ""
         for attempt in range(ATTEMPTS):
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+                with ASKING.open(request, timeout=TIMEOUT_SECONDS) as response:
                     answer: Any = json.load(response)
                 return str(answer["choices"][0]["message"]["content"])
             except urllib.error.HTTPError as error:

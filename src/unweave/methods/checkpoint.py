@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from unweave import checked_tensors
+from unweave.checked_tensors import DamagedFileError
 from unweave.files import staged_file
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ class Checkpoint:
         if self._path is None:
             return
         metadata = {"identity": self._identity, "facts": json.dumps(facts)}
+        stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with staged_file(self._path) as partial:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
+            checked_tensors.save(partial, stored, metadata)
         self._saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -48,15 +49,13 @@ class Checkpoint:
         if self._path is None or not self._path.exists():
             return None
         try:
-            with safe_open(self._path, framework="pt") as file:
-                metadata = file.metadata()
-                if metadata["identity"] != self._identity:
-                    log.info("%s: belongs to another fit, starting anew", self._path)
-                    return None
-                facts: dict[str, Any] = json.loads(metadata["facts"])
-                # Cloned: products of a matrix that is not aligned as torch allocates may differ in the last bit.
-                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+            metadata = checked_tensors.read_metadata(self._path)
+            if metadata["identity"] != self._identity:
+                log.info("%s: belongs to another fit, starting anew", self._path)
+                return None
+            facts: dict[str, Any] = json.loads(metadata["facts"])
+            tensors = checked_tensors.read_all(self._path)
+        except (DamagedFileError, ValueError, KeyError, TypeError):
             log.info("%s: damaged, starting anew", self._path)
             return None
         log.info("%s: going on from there", self._path)

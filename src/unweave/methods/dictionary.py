@@ -203,12 +203,12 @@ def load(folder: Path) -> Dictionary:
     """
     manifest = read_manifest(folder)
     path = folder / TENSORS_FILE
-    if not path.exists() or sha256_of(path) != manifest["sha256"]:
+    if not path.exists() or sha256_of(path) != manifest.get("sha256"):
         raise UnweaveError(
             f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {folder} and run again"
         )
-    module, _, name = str(manifest["form"]).rpartition(".")
     try:
+        module, _, name = str(manifest["form"]).rpartition(".")
         tensors = load_file(path)
         shapes = {key: list(tensor.shape) for key, tensor in tensors.items()}
         if shapes != manifest["shapes"]:
@@ -217,7 +217,7 @@ def load(folder: Path) -> Dictionary:
         return form(tensors, Traits(**manifest["traits"]), manifest["options"])
     except SafetensorError as error:
         raise UnweaveError(f"{path}: not a safetensors file ({error}): delete {folder} and run again") from None
-    except (ImportError, AttributeError, TypeError, KeyError) as error:
+    except (ImportError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise UnweaveError(
             f"{folder / MANIFEST_FILE}: a form or trait that this code does not know ({error}): fit it again"
         ) from None

@@ -116,7 +116,7 @@ def read(paths: Iterable[Path]) -> "pd.DataFrame":
     for path in paths:
         try:
             scores = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise UnweaveError(f"{path}: not a readable score table ({error}): delete it and run again") from None
         if list(scores.columns) != list(COLUMNS):
             raise UnweaveError(f"{path}: its columns are not those of a score table: delete it and run again")
