@@ -1,4 +1,4 @@
-"""Tensors in a safetensors file that carries the hash of each of them, so that a flipped bit is noticed when it is read."""
+"""Tensors in a safetensors file that carries the hash of each of them: a flipped bit is noticed when it is read."""
 
 import hashlib
 import json
