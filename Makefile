@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help figures figures-frozen freeze report test slurm-test faults lint format docs schemas readme lock benchmark golden \
-	truth clean
+	truth audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,5 +105,9 @@ readme: $(VENV)/.ready ## redraw the rule graph in README.md
 lock: ## rewrite the locks in envs from pyproject.toml (needs uv)
 	sh envs/lock.sh
 
+audit: ## look up known vulnerabilities of the locked packages (asks pypi.org)
+	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement envs/requirements.txt --progress-spinner off
+
 clean: ## delete results and environment, keep figures
-	rm -rf results logs $(VENV) $(PEERS) $(GOLDEN) .snakemake
+	rm -rf results logs $(VENV) $(PEERS) $(GOLDEN) .venv-audit .snakemake
