@@ -98,6 +98,20 @@ def read_tokens(path: Path) -> StoredTokens:
         return StoredTokens(tokens["id"][:], tokens["doc"][:], tokens["pos"][:])
 
 
+def read_statistics(path: Path, layer: int | None, n: int, *, row_norm: bool) -> Statistics:
+    """Moments of one layer, of the rows or of the rows scaled to unit norm, for n rows.
+
+    Raises
+    ------
+    UnweaveError
+        as `opened`.
+    """
+    with opened(path) as file:
+        stored = file[f"stats/{layer}"]
+        moments = stored["unit" if row_norm else "raw"]
+        return Statistics(n, moments["mean"][:], moments["covariance"][:], float(stored.attrs["mean_norm"]))
+
+
 class StoredActivations(Activations):
     """One layer of an activation file.
 
@@ -131,7 +145,4 @@ class StoredActivations(Activations):
 
     @override
     def statistics(self, *, row_norm: bool) -> Statistics:
-        with opened(self.path) as file:
-            stored = file[f"stats/{self.layer}"]
-            moments = stored["unit" if row_norm else "raw"]
-            return Statistics(self.n, moments["mean"][:], moments["covariance"][:], float(stored.attrs["mean_norm"]))
+        return read_statistics(self.path, self.layer, self.n, row_norm=row_norm)

@@ -25,7 +25,7 @@ from unweave.activations.harvest import Job, attributes_of, planned
 from unweave.activations.reading import check_finite, read_part, rows_of
 from unweave.activations.source import Activations, Statistics
 from unweave.activations.statistics import StatisticsAccumulator
-from unweave.activations.store import SCHEMA, opened, read_attributes
+from unweave.activations.store import SCHEMA, opened, read_attributes, read_statistics
 from unweave.activations.writer import write_statistics
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.errors import UnweaveError
@@ -222,7 +222,4 @@ class RecomputedActivations(Activations):
 
     @override
     def statistics(self, *, row_norm: bool) -> Statistics:
-        with opened(self.path) as file:
-            stored = file[f"stats/{self.layer}"]
-            moments = stored["unit" if row_norm else "raw"]
-            return Statistics(self.n, moments["mean"][:], moments["covariance"][:], float(stored.attrs["mean_norm"]))
+        return read_statistics(self.path, self.layer, self.n, row_norm=row_norm)
