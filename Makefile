@@ -7,8 +7,7 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test slurm-test faults lint format docs schemas readme lock benchmark golden \
-	truth audit clean
+.PHONY: help figures figures-frozen freeze report test slurm-test faults lint format docs schemas readme lock benchmark golden truth audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

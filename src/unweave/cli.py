@@ -153,6 +153,9 @@ def harvest(
     """Run the model once over a corpus and store activations, or the tokens alone if they are not to be stored."""
     from unweave.provenance import record, require_unchanged
 
+    # oneDNN keeps a compiled product for each shape of batch it has met: by default so many that memory grows with the
+    # corpus. Before torch is imported, which reads this once.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     started, content = time.monotonic(), _read(spec)
     outputs = _named_paths(output, "--output")
     require_unchanged([model, text])

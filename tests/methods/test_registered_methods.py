@@ -19,7 +19,7 @@ QUICK = {"tokens": 20_000, "batch_size": 256, "iterations": 30, "warmup_steps": 
 """What limits the work of a fit, where a method has such a setting: these tests are about the interface."""
 
 
-LATENTS = 64
+LATENTS = 96
 """Of a method whose number of latents follows the dimensions, of which there are only six here."""
 
 

@@ -112,8 +112,9 @@ def test_commands_are_understood(fresh, command: str):
     for name in ("Makefile", "pyproject.toml", "README.md"):
         (fresh.folder / name).write_bytes((PROJECT / name).read_bytes())
     call = subprocess.run(asked, cwd=fresh.folder, capture_output=True, text=True, check=False)
-    # The doctor's findings are about the machine.
-    allowed = (0, 1) if "doctor" in asked else (0,)
+    # What the doctor finds, and whether a plan fits on the disk, are matters of the machine.
+    too_small = "plan" in asked and "GB are free" in call.stderr
+    allowed = (0, 1) if "doctor" in asked else (2,) if too_small else (0,)
     assert call.returncode in allowed, call.stdout[-2000:] + call.stderr[-2000:]
 
 
