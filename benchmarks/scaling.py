@@ -55,20 +55,24 @@ def slope(tokens: list[int], seconds: list[float]) -> float:
 
 def draw(results: dict[str, list[dict[str, float]]], path: Path) -> None:
     """Draw memory and time against tokens, one line for each stage."""
-    from unweave.plots.style import house
+    from unweave.plots.style import house, plain_numbers
 
     with house():
         import matplotlib.pyplot as plt
 
-        figure, axes = plt.subplots(1, 2, figsize=(7, 2.8))
+        figure, axes = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained")
         for stage, points in results.items():
             tokens = [point["tokens"] for point in points]
             axes[0].plot(tokens, [point["peak_bytes"] / 1e9 for point in points], marker="o", label=stage)
             axes[1].plot(tokens, [point["cpu_seconds"] for point in points], marker="o", label=stage)
         for axis, label in zip(axes, ("peak memory (GB)", "CPU time (s)"), strict=True):
-            axis.set(xscale="log", xlabel="tokens", ylabel=label)
+            axis.set(xscale="log", xlabel="tokens (thousands)", ylabel=label)
+            axis.set_xticks(SIZES, [f"{size // 1000}" for size in SIZES])
+            axis.minorticks_off()
         axes[0].set_ylim(bottom=0)
         axes[1].set_yscale("log")
+        axes[1].set_yticks([10, 30, 100, 300])
+        plain_numbers(axes[1].yaxis)
         axes[0].legend()
         figure.savefig(path, dpi=150)
 

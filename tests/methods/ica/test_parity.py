@@ -35,8 +35,8 @@ def cosines_in_order(found, expected):
 def test_the_authors_settings_give_the_components_of_the_authors_package_in_its_order(golden, rows, cpu, preprocessing):
     ours = fit(rows, AUTHORS.model_copy(update={"preprocessing": preprocessing}), 0, cpu)
     theirs = golden[f"icalens.{preprocessing}.readers"]
-    # Both multiply in float32; 50 iterations amplify its rounding along components that have not settled. Processors round
-    # differently: the weakest strength was 2e-4 away on one and nearer on others.
+    # Both multiply in float32; 50 iterations amplify its rounding along components that have not settled. Processors
+    # round differently: the weakest strength was 2e-4 away on one and nearer on others.
     assert cosines_in_order(ours.dictionary.readers, theirs).min() > 0.9998
     strengths = golden[f"icalens.{preprocessing}.strengths"].tolist()
     assert ours.diagnostics["strength"] == pytest.approx(strengths, rel=5e-3, abs=3e-4)
