@@ -92,7 +92,7 @@ def planned(command: str) -> list[str] | None:
     if words[0] == "make":
         return ["make", "--dry-run", *words[1:]]
     if words[0] == "snakemake":
-        return [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", *words[1:]]
+        return [sys.executable, "-m", "snakemake", "--dry-run", *words[1:]]
     if words[0] == "unweave":
         return [sys.executable, "-m", "unweave", *words[1:]]
     raise AssertionError(f"no one knows how to check {command!r}")
