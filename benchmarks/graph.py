@@ -4,12 +4,11 @@ Writes benchmarks/graph.json. CPU seconds and peak memory are what the kernel sa
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.process import measured
 from unweave.config import PROJECT
 from unweave.files import write_json
 
@@ -24,17 +23,6 @@ STARTS = {
     "evaluation of the model": "import unweave.evaluations.run, unweave.evaluations.core",
     "figure": "import unweave.notebook, unweave.plots.comparison",
 }
-
-
-def measured(command: list[str], folder: Path) -> dict[str, float]:
-    """CPU seconds and peak bytes of a command."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT / "src")}
-    with (folder / "output").open("w") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit((folder / "output").read_text()[-2000:])
-    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024.0}
 
 
 def configuration(seeds: int) -> dict[str, object]:

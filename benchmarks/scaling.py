@@ -5,17 +5,17 @@ seconds and peak resident memory are what the kernel says. Writes docs/scaling.p
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.process import measured
 from unweave.config import PROJECT
 from unweave.files import write_json
 
+UNWEAVE = (sys.executable, "-m", "unweave")
 SIZES = (50_000, 100_000, 200_000, 400_000, 800_000)
 LAYER = 2
 CORPUS = {"dataset": "news", "split": "all", "context": 1024}
@@ -24,26 +24,19 @@ HARVEST = {"sites": ["resid"], "layers": [LAYER], "layers_at": {}, "batch_tokens
 FIT = {"gate": {"kind": "topk", "k": 32}, "expansion": 4, "batch_size": 1024, "memory_gb": 0.1}
 
 
-def measured(*arguments: str) -> dict[str, float]:
-    """CPU seconds and peak bytes of one stage."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT / "src")}
-    process = subprocess.Popen([sys.executable, "-m", "unweave", *arguments], env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{arguments[0]} ended with status {os.waitstatus_to_exitcode(status)}")
-    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024.0}
-
-
 def stages(tokens: int, folder: Path) -> dict[str, dict[str, float]]:
     """Harvest so many tokens, and fit an autoencoder that sees each of them once."""
     file = folder / f"{tokens}.h5"
     harvest = {"corpus": {**CORPUS, "tokens": tokens}, "settings": HARVEST, "description": {}}
+    fit = {"entry": {"method": "sae", "title": "SAE", "settings": {**FIT, "tokens": tokens}}}
+    fit["description"] = {"layer": LAYER}
     inputs = ["--model", "results/models/smollm2/manifest.json", "--text", "results/text/news/manifest.json"]
-    found = {"harvest": measured("harvest", "--spec", json.dumps(harvest), *inputs, "--output", f"resid={file}")}
-    entry = {"method": "sae", "title": "SAE", "settings": {**FIT, "tokens": tokens}}
-    fit = {"entry": entry, "description": {"layer": LAYER}}
     place = ["--activations", str(file), "--layer", str(LAYER), "--seed", "0"]
-    found["fit"] = measured("fit", "--spec", json.dumps(fit), *place, "--output", str(folder / "sae/manifest.json"))
+    outputs = {"harvest": f"resid={file}", "fit": str(folder / "sae/manifest.json")}
+    found = {
+        stage: measured([*UNWEAVE, stage, "--spec", json.dumps(spec), *options, "--output", outputs[stage]])
+        for stage, spec, options in (("harvest", harvest, inputs), ("fit", fit, place))
+    }
     file.unlink()
     return found
 

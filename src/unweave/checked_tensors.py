@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,12 +18,11 @@ class DamagedFileError(Exception):
 
 
 def _hash(tensor: Tensor) -> str:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()
+    return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors on the CPU with `metadata`."""
+    """Write contiguous tensors on the CPU with `metadata`."""
     hashes = {name: _hash(tensor) for name, tensor in tensors.items()}
     save_file(dict(tensors), path, {**metadata, HASHES: json.dumps(hashes, sort_keys=True)})
 
@@ -46,36 +45,22 @@ def read_metadata(path: Path) -> dict[str, str]:
     return metadata
 
 
-def read_tensor(path: Path, name: str) -> Tensor:
-    """One tensor, in memory of its own.
+def read(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+    """Read the named tensors, or all, into memory of their own.
 
     Raises
     ------
     DamagedFileError
-        if it is missing or not what was written.
+        if one is missing or not what was written.
     """
     try:
-        expected = json.loads(read_metadata(path)[HASHES])[name]
+        hashes = json.loads(read_metadata(path)[HASHES])
         with safe_open(path, framework="pt") as file:
             # Cloned: products of a matrix that is not aligned as torch allocates may differ in the last bit.
-            tensor: Tensor = file.get_tensor(name).clone()
+            tensors = {name: file.get_tensor(name).clone() for name in names or hashes}
+        changed = [name for name, tensor in tensors.items() if _hash(tensor) != hashes[name]]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{path}: {error}") from None
-    if _hash(tensor) != expected:
-        raise DamagedFileError(f"{path}: {name} is not what was written")
-    return tensor
-
-
-def read_all(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a file.
-
-    Raises
-    ------
-    DamagedFileError
-        as `read_tensor`.
-    """
-    try:
-        names = list(json.loads(read_metadata(path)[HASHES]))
-    except (ValueError, TypeError) as error:
-        raise DamagedFileError(f"{path}: {error}") from None
-    return {name: read_tensor(path, name) for name in names}
+    if changed:
+        raise DamagedFileError(f"{path}: {changed[0]} is not what was written")
+    return tensors

@@ -153,9 +153,6 @@ def harvest(
     """Run the model once over a corpus and store activations, or the tokens alone if they are not to be stored."""
     from unweave.provenance import record, require_unchanged
 
-    # oneDNN keeps a compiled product for each shape of batch it has met: by default so many that memory grows with the
-    # corpus. Before torch is imported, which reads this once.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     started, content = time.monotonic(), _read(spec)
     outputs = _named_paths(output, "--output")
     require_unchanged([model, text])
@@ -402,6 +399,9 @@ def main() -> None:
     """Entry point of the `unweave` command."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    # oneDNN keeps a compiled product for each shape of batch that it has met: by default so many that the memory of a
+    # model that reads a corpus grows with it. It looks at this once, after torch is imported.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     stage = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
     if stage not in ("model", "text"):
         os.environ["HF_HUB_OFFLINE"] = "1"

@@ -211,7 +211,7 @@ class HarvestSettings(Strict):
         default=None,
         description="also drop tokens whose norm exceeds this multiple of the median of the first part; null keeps all",
     )
-    layers_at_once: Annotated[int, Field(ge=1)] | None = Field(
+    layers_at_once: Count | None = Field(
         default=None,
         description="keep the activations of so many layers on disk at a time, each as long as something needs them; "
         "null keeps all",
@@ -220,6 +220,11 @@ class HarvestSettings(Strict):
     def layers_of(self, site: Site) -> list[int]:
         """Layers that are harvested at a site, ascending."""
         return sorted(set(self.layers_at.get(site, self.layers)))
+
+    @property
+    def group(self) -> str:
+        """Name of these layers in their rule and folder where layers are harvested in turn; empty elsewhere."""
+        return "" if self.layers_at_once is None else f"L{self.layers[0]}-{self.layers[-1]}"
 
     def groups(self) -> "list[HarvestSettings]":
         """One harvest after the other: of `layers_at_once` layers each, or of all."""
@@ -268,17 +273,15 @@ class ExplorerDictionaries(Strict):
     site: Site
     layer: Layer
     methods: Annotated[list[Name], Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class ExplorerLimits(Strict):
     """How much of each dictionary the explorer shows."""
 
-    contexts: Annotated[int, Field(ge=1)] = Field(default=8, description="of each sign of a feature, at most")
-    features: Annotated[int, Field(ge=1)] = Field(
-        default=10_000, description="of a dictionary at most, evenly spaced among those that fire"
-    )
-    tokens: Annotated[int, Field(ge=1)] = Field(default=20_000, description="of a corpus at most, from its beginning")
+    contexts: Count = Field(default=8, description="of each sign of a feature, at most")
+    features: Count = Field(default=10_000, description="of a dictionary at most, evenly spaced among those that fire")
+    tokens: Count = Field(default=20_000, description="of a corpus at most, from its beginning")
 
 
 class ExplorerPlan(ExplorerLimits):

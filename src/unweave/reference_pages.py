@@ -11,8 +11,6 @@ from unweave.results.scores import COLUMNS
 
 FOLDER = PROJECT / "docs" / "reference"
 MADE = "<!-- Made by `make docs` from the code. -->"
-ROOT = "content"
-"""Where a schema's own properties stand, beside its named definitions."""
 SCORE_MEANINGS = {
     "model": "registry name of the language model",
     "revision": "which weights: a commit, a pinned wheel or a hash",
@@ -82,12 +80,12 @@ def properties_table(schema: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def section(title: str, schema: Mapping[str, Any], depth: int) -> list[str]:
-    """One object with its properties, or nothing if it has none."""
+def described(heading: str, schema: Mapping[str, Any]) -> list[str]:
+    """Lines of one object: what it is, and its properties if it has any."""
     if not schema.get("properties"):
-        return []
+        return [heading, ""]
     text = " ".join(str(schema.get("description", "")).split())
-    return ["#" * depth + f" {title}", "", *([text, ""] if text else []), *properties_table(schema), ""]
+    return [heading, "", *([text, ""] if text else []), *properties_table(schema), ""]
 
 
 def schema_page(title: str, introduction: str, names: Mapping[str, Path]) -> str:
@@ -95,12 +93,10 @@ def schema_page(title: str, introduction: str, names: Mapping[str, Path]) -> str
     lines = [f"# {title}", "", MADE, "", introduction, ""]
     for name, path in names.items():
         schema = json.loads(path.read_text(encoding="utf-8"))
-        lines += [f"## {name}", ""]
-        own = section(ROOT, schema, 3)
-        # The heading of the schema itself is that of the page's section.
-        lines += own[2:] if own else []
+        lines += described(f"## {name}", schema)
         for definition, content in schema.get("$defs", {}).items():
-            lines += section(definition, content, 3)
+            if content.get("properties"):
+                lines += described(f"### {definition}", content)
     return "\n".join(lines).rstrip() + "\n"
 
 

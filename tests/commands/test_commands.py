@@ -99,3 +99,16 @@ def test_a_profile_says_what_runs_at_once():
     assert at_once(profiles / "slurm")[0] == 100
     with pytest.raises(UnweaveError, match="no such profile"):
         at_once(profiles / "moon")
+
+
+def test_a_missing_package_is_named_however_many_versions_are_locked(monkeypatch: pytest.MonkeyPatch):
+    from importlib.metadata import PackageNotFoundError, version
+
+    def without_numpy(name: str) -> str:
+        if name == "numpy":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("unweave.commands.doctor.version", without_numpy)
+    found = {finding.what: finding for finding in findings(PROJECT)}
+    assert found["packages"].found == "missing: numpy"

@@ -76,3 +76,11 @@ def test_no_benchmark_file_is_an_error(tmp_path: Path):
 def test_the_committed_rates_price_every_planned_job():
     known = read_rates()
     assert all(f"{rule}/*" in known for rule in ("fit", "evaluate", "harvest"))
+
+
+def test_a_harvest_of_a_group_of_layers_is_known_by_its_rule(tmp_path: Path):
+    content = read_yaml(PROJECT / "config/ci.yaml")
+    content["harvest"]["smollm2"] |= {"layers_at_once": 1}
+    measured = {"rule_name": "harvest_smollm2_L2-2", "wildcards": {"corpus": "news"}, "cpu_time": 9.0, "max_rss": 400.0}
+    (tmp_path / "harvest.jsonl").write_text(json.dumps(measured) + "\n")
+    assert [job.work.rule for job in measured_jobs(tmp_path, Plan(content, where="ci.yaml"))] == ["harvest"]

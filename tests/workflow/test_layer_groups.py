@@ -24,9 +24,7 @@ evaluations:
 def run(checkout, groups: str, corpus: str):
     text = CONFIG.replace("GROUPS", groups).replace("CORPUS", corpus)
     (checkout.folder / "groups.yaml").write_text(text, encoding="utf-8")
-    call = checkout.snakemake(
-        "--cores", "2", "--configfile", "groups.yaml", "--replace-workflow-config", profile="default"
-    )
+    call = checkout.snakemake("--cores", "2", "--configfile", "groups.yaml", profile="default")
     assert call.status == 0, call.output
     return call
 
@@ -64,6 +62,6 @@ def test_groups_of_layers_follow_each_other_and_end_in_the_same_content(finished
 def test_an_evaluation_of_what_is_not_stored_is_refused(finished):
     text = CONFIG.replace("GROUPS", "").replace("CORPUS", "some").replace("corpora: [some]", "corpora: [computed]")
     (finished.folder / "groups.yaml").write_text(text.replace("[0, 1], , ", "[0, 1], "), encoding="utf-8")
-    call = finished.dry_run("--configfile", "groups.yaml", "--replace-workflow-config", profile="default")
+    call = finished.dry_run("--configfile", "groups.yaml", profile="default")
     assert call.status != 0
     assert "corpora.computed.stored" in call.output

@@ -8,7 +8,7 @@ for name, harvested in PLAN.config.harvest.items():
 
         rule:
             name:
-                "_".join(["harvest", *folder.split("/")[2:]])
+                harvest_rule(name, settings)
             input:
                 model=MODEL.format(model=name),
                 text=lambda wildcards: TEXT.format(dataset=dataset_of(wildcards.corpus)),

@@ -17,7 +17,7 @@ for variable, folder in {
 try:
     from unweave.config import SITES, ExplorerLimits, Fit, LocalSource, Plan, PypiSource
     from unweave.costs.bill import require_disk
-    from unweave.costs.work import evaluation_work, fit_work, harvest_work, model_work
+    from unweave.costs.work import evaluation_work, fit_work, harvest_rule, harvest_work, model_work
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
 except ModuleNotFoundError as error:
@@ -168,9 +168,7 @@ def check_disk():
 
 def group_folder(model, settings):
     """Folder of the activations of one harvest of a model: a group of its layers where they come one after another."""
-    if PLAN.config.harvest[model].layers_at_once is None:
-        return f"results/activations/{model}"
-    return f"results/activations/{model}/L{settings.layers[0]}-{settings.layers[-1]}"
+    return "/".join(filter(None, ["results/activations", model, settings.group]))
 
 
 def activations(wildcards, corpus, site):
@@ -282,9 +280,12 @@ def explored_corpora():
 
 def explored_scores(wildcards):
     """Score tables that name features of a dictionary, if they are planned."""
-    fit = (wildcards.model, wildcards.site, int(wildcards.layer), wildcards.method, int(wildcards.seed))
     naming = [name for name, entry in PLAN.evaluations.items() if entry.evaluation == "comsem"]
-    return [SCORES.format(evaluation=name, **wildcards) for name, of in PLAN.scores if name in naming and of == fit]
+    return [
+        SCORES.format(evaluation=name, **wildcards)
+        for name, fit in PLAN.scores
+        if name in naming and fit == fit_of(wildcards)
+    ]
 
 
 def explored_models():

@@ -83,7 +83,7 @@ class PartFolder:
         try:
             content = json.loads(checked_tensors.read_metadata(path)["checkpoint"])
             checkpoint = Checkpoint(**{**content, "median_norms": tuple(content["median_norms"])})
-            checked_tensors.read_all(path)
+            checked_tensors.read(path)
         except (DamagedFileError, ValueError, KeyError, TypeError):
             return None
         return checkpoint
@@ -127,7 +127,7 @@ class PartFolder:
     def _read(self, key: str) -> Iterator[Tensor]:
         for index in range(len(self.checkpoints)):
             try:
-                yield checked_tensors.read_tensor(self._path(index), key)
+                yield checked_tensors.read(self._path(index), [key])[key]
             except DamagedFileError:
                 raise UnweaveError(f"{self._path(index)}: damaged: run again to read that part again") from None
 

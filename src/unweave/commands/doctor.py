@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import tomllib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,21 +46,21 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
+    # Packages of other platforms are in the lock and rightly not installed: only those that we import can be missing.
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in project["dependencies"]}
     missing, other = [], []
     for name, versions in locked_versions().items():
         try:
             installed = version(name).partition("+")[0]
         except PackageNotFoundError:
-            if len(versions) == 1:
+            if name in declared:
                 missing.append(name)
             continue
         if installed not in versions:
             other.append(f"{name} {installed}")
-    # Packages of other platforms are in the lock and rightly not installed: only those that we import count.
-    declared = re.findall(r'^    "([A-Za-z0-9-]+)[><=]', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
-    missing = sorted(set(missing) & set(declared))
     if missing:
-        return Finding("packages", f"missing: {', '.join(missing)}", "make .venv/.ready")
+        return Finding("packages", f"missing: {', '.join(sorted(missing))}", "make .venv/.ready")
     if other:
         return Finding("packages", f"not the locked versions: {', '.join(sorted(other))}", "make .venv/.ready")
     return Finding("packages", "as locked")

@@ -17,10 +17,7 @@ DEFAULT = PROJECT / "config" / "config.yaml"
 
 def read_plan(path: Path) -> Plan:
     """Read and check a run configuration with its registries."""
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UnweaveError(f"{path}: must map keys to values")
-    return Plan(content, where=str(path))
+    return Plan(read_yaml(path), where=str(path))
 
 
 def at_once(profile: Path | None) -> tuple[int | None, int]:

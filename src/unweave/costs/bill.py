@@ -71,15 +71,13 @@ def disk_needed(plan: Plan) -> float:
 
     While a harvest joins its parts it holds them twice.
     """
-    all_works = works(plan)
-    staying = sum(work.disk for work in all_works if not work.transient)
-    groups: dict[str, float] = {}
-    for work in all_works:
-        if work.transient:
-            model, _, layers = work.name.split(", ")
-            groups[f"{model}, {layers}"] = groups.get(f"{model}, {layers}", 0.0) + work.disk
-    largest = max((work.disk for work in all_works if work.rule == "harvest"), default=0.0)
-    return staying + max(groups.values(), default=0.0) + largest
+    turns: dict[str, float] = {}
+    largest = 0.0
+    for work in works(plan):
+        turns[work.turn] = turns.get(work.turn, 0.0) + work.disk
+        largest = max(largest, work.disk if work.rule == "harvest" else 0.0)
+    staying = turns.pop("", 0.0)
+    return staying + max(turns.values(), default=0.0) + largest
 
 
 def require_disk(plan: Plan, folder: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unweave.config import PROJECT, Fit, Plan
-from unweave.costs.work import Work, evaluation_work, fit_work, works
+from unweave.config import PROJECT, Plan
+from unweave.costs.work import Work, evaluation_work, fit_work, harvest_rule, harvest_work
 from unweave.errors import UnweaveError
 from unweave.files import write_json
 
@@ -41,39 +41,39 @@ def measured_jobs(folder: Path, plan: Plan) -> list[Measured]:
     UnweaveError
         if there is none, or one is damaged.
     """
-    planned = {work.name: work for work in works(plan)}
+    planned = _planned(plan)
     found = []
     for path in sorted(folder.rglob("*.jsonl")):
         try:
             content = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
-            work = _work_of(content, plan, planned)
+            work = planned.get((content["rule_name"], frozenset(content["wildcards"].items())))
             if work is not None:
                 found.append(Measured(work, float(content["cpu_time"]), 1e6 * float(content["max_rss"])))
-        except (ValueError, KeyError, IndexError, TypeError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise UnweaveError(f"{path}: is not a benchmark file of a finished job: delete it and run again") from None
     if not found:
         raise UnweaveError(f"{folder}: holds no benchmark file of this configuration: run it first")
     return found
 
 
-def _work_of(content: Mapping[str, Any], plan: Plan, planned: Mapping[str, Work]) -> Work | None:
-    wildcards, rule = content["wildcards"], content["rule_name"]
-    if rule in ("fit", "evaluate"):
-        fit = Fit(
-            wildcards["model"], wildcards["site"], int(wildcards["layer"]), wildcards["method"], int(wildcards["seed"])
-        )
-        if fit not in plan.fits:
-            return None
-        if rule == "fit":
-            return fit_work(plan, fit)
-        name = wildcards["evaluation"]
-        return evaluation_work(plan, name, fit) if (name, fit) in plan.scores else None
-    if rule.startswith("harvest"):
-        model = rule.removeprefix("harvest_")
-        return next(
-            (work for name, work in planned.items() if name.startswith(f"{model}, {wildcards['corpus']},")), None
-        )
-    return None
+def _planned(plan: Plan) -> dict[tuple[str, frozenset[tuple[str, str]]], Work]:
+    """Work of the fits, evaluations and harvests of a plan by the name and the wildcards of their rule."""
+
+    def key(rule: str, wildcards: Mapping[str, Any]) -> tuple[str, frozenset[tuple[str, str]]]:
+        return rule, frozenset((name, str(value)) for name, value in wildcards.items())
+
+    harvests = {
+        key(harvest_rule(model, group), {"corpus": corpus}): harvest_work(plan, model, corpus, group)
+        for model, settings in plan.config.harvest.items()
+        for group in settings.groups()
+        for corpus in plan.config.corpora
+    }
+    fits = {key("fit", fit._asdict()): fit_work(plan, fit) for fit in plan.fits}
+    evaluations = {
+        key("evaluate", {"evaluation": name, **fit._asdict()}): evaluation_work(plan, name, fit)
+        for name, fit in plan.scores
+    }
+    return harvests | fits | evaluations
 
 
 def rates(jobs: Iterable[Measured]) -> dict[str, float]:

@@ -36,8 +36,8 @@ class Work:
     """Bytes of its results."""
     memory: float
     """Bytes that it holds at its peak."""
-    transient: bool = False
-    """Whether its results are deleted when nothing needs them any more."""
+    turn: str = ""
+    """Jobs of one turn keep their results at the same time, and lose them before the next; empty where results stay."""
 
 
 def parameters(architecture: Architecture) -> float:
@@ -159,6 +159,11 @@ def _harvests(plan: Plan) -> list[Work]:
     ]
 
 
+def harvest_rule(model: str, group: HarvestSettings) -> str:
+    """Name of the rule that harvests a group of layers."""
+    return "_".join(filter(None, ["harvest", model, group.group]))
+
+
 def harvest_work(plan: Plan, model: str, corpus: str, group: HarvestSettings) -> Work:
     """Work of one harvest of a group of layers."""
     architecture, settings = plan.models[model].architecture, plan.config.corpora[corpus]
@@ -179,7 +184,7 @@ def harvest_work(plan: Plan, model: str, corpus: str, group: HarvestSettings) ->
         2 * parameters(architecture) * depth * read,
         tokens * (row + TOKEN_BYTES),
         memory,
-        plan.config.harvest[model].layers_at_once is not None,
+        f"{model} {group.group}" if group.group else "",
     )
 
 

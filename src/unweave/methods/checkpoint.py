@@ -54,7 +54,7 @@ class Checkpoint:
                 log.info("%s: belongs to another fit, starting anew", self._path)
                 return None
             facts: dict[str, Any] = json.loads(metadata["facts"])
-            tensors = checked_tensors.read_all(self._path)
+            tensors = checked_tensors.read(self._path)
         except (DamagedFileError, ValueError, KeyError, TypeError):
             log.info("%s: damaged, starting anew", self._path)
             return None
