@@ -168,7 +168,7 @@ def check_disk():
 
 def group_folder(model, settings):
     """Folder of the activations of one harvest of a model: a group of its layers where they come one after another."""
-    return "/".join(filter(None, ["results/activations", model, settings.group]))
+    return Path("results", "activations", model, settings.group).as_posix()
 
 
 def activations(wildcards, corpus, site):
