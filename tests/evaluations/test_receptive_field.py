@@ -9,6 +9,8 @@ from unweave.errors import UnweaveError
 from unweave.evaluations.receptive_field import CAP, Settings, cut, evaluate
 from unweave.evaluations.receptive_field.fields import gradient_field, last_activations, ranks_of, suffix_field
 from unweave.evaluations.receptive_field.occurrences import occurrence, strongest_rows
+from unweave.methods.dictionary import Traits
+from unweave.methods.snmf.dictionary import NonNegativeDictionary
 from unweave.models.hook_points import HookPoint, capture
 from unweave.models.language_model import load_language_model
 
@@ -65,6 +67,13 @@ def test_a_feature_of_the_token_alone_has_a_gradient_field_of_one(model):
 
 def test_a_feature_without_a_gradient_has_no_field(model):
     assert gradient_field(model.model, POINT, lambda x: 0 * x, torch.tensor([1, 2]), 0) is None
+
+
+def test_codes_without_a_gradient_are_refused_by_name_of_the_setting(model):
+    atoms = {"atoms": torch.rand(4, 16, generator=torch.Generator().manual_seed(0))}
+    encode = NonNegativeDictionary(atoms, Traits(signed=False, linear=False)).encode
+    with pytest.raises(UnweaveError, match="have no gradient: set `gradients` to 0"):
+        gradient_field(model.model, POINT, encode, torch.tensor([3, 5, 7]), 0)
 
 
 def test_the_first_length_that_recovers_is_the_field():

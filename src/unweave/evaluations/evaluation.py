@@ -21,7 +21,7 @@ from unweave.activations.source import Activations
 from unweave.activations.store import StoredTokens
 from unweave.config import Strict
 from unweave.errors import UnweaveError
-from unweave.methods.dictionary import Dictionary
+from unweave.methods.dictionary import Curve, Dictionary
 from unweave.results.scores import Score
 
 
@@ -81,6 +81,8 @@ class EvaluationData:
     """In the order of the configuration."""
     refit: Refit | None = None
     """None where it is not known how the dictionary was fitted."""
+    curves: Callable[[], Mapping[str, Curve]] = dict
+    """Reads what the fit recorded while it went on; empty where it recorded nothing."""
 
 
 def target_of(dictionary: Dictionary, name: str, corpus: Corpus) -> Activations:

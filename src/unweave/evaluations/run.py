@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,8 @@ def run_evaluation(
         for name, path in activation_paths.items()
     }
     refit = refitting(dictionaries.read_manifest(dictionary_folder)["description"], device)
-    data = EvaluationData(key["site"], key["layer"], device, model_folder, corpora, refit)
+    curves = partial(dictionaries.read_curves, dictionary_folder)
+    data = EvaluationData(key["site"], key["layer"], device, model_folder, corpora, refit, curves)
     dictionary = dictionaries.load(dictionary_folder).to(device)
     try:
         with torch.inference_mode():

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -221,3 +223,29 @@ def load(folder: Path) -> Dictionary:
         raise UnweaveError(
             f"{folder / MANIFEST_FILE}: a form or trait that this code does not know ({error}): fit it again"
         ) from None
+
+
+class Curve(NamedTuple):
+    """One training curve."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """Training curves of a saved dictionary by name, those without points left out.
+
+    Raises
+    ------
+    UnweaveError
+        if the file is missing or damaged.
+    """
+    path = folder / HISTORY_FILE
+    if not path.exists() or sha256_of(path) != read_manifest(folder).get("history_sha256"):
+        raise UnweaveError(
+            f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {folder} and run again"
+        )
+    table = pq.read_table(path)
+    names = np.asarray(table["curve"].to_pylist(), dtype=str)
+    steps, values = table["step"].to_numpy(), table["value"].to_numpy()
+    return {str(name): Curve(steps[names == name], values[names == name]) for name in np.unique(names)}

@@ -5,7 +5,7 @@ from sklearn.decomposition import FastICA
 
 from unweave.activations.source import Statistics
 from unweave.methods.ica.contrasts import CONTRASTS
-from unweave.methods.ica.convergence import Stop
+from unweave.methods.ica.convergence import Stop, spread
 from unweave.methods.ica.fixed_point import component_moments, initial_rotation, iterate, step, symmetric_decorrelation
 from unweave.methods.ica.run import Run
 from unweave.methods.ica.whitening import whitening
@@ -94,7 +94,7 @@ def test_every_curve_has_one_value_per_iteration_and_continuing_appends(planted,
     on = run(z, start, iterations=3)
     straight = run(z, initial_rotation(6, 0, cpu), iterations=7)
     assert {name: len(values) for name, values in on.history.items()} == dict.fromkeys(
-        ("lim_max", "lim_p95", "lim_median", "lim_mean", "contrast"), 7
+        ("lim_max", "lim_p95", "lim_median", "lim_mean", "contrast", "contrast_p10", "contrast_p50", "contrast_p90"), 7
     )
     torch.testing.assert_close(on.rotation, straight.rotation)
     assert start.iterations == 4
@@ -128,3 +128,10 @@ def test_skewness_is_that_of_scipy(planted, cpu):
 def test_the_initial_rotation_depends_on_the_seed_alone(cpu):
     assert torch.equal(initial_rotation(5, 7, cpu), initial_rotation(5, 7, cpu))
     assert not torch.equal(initial_rotation(5, 7, cpu), initial_rotation(5, 8, cpu))
+
+
+def test_curves_hold_percentiles_of_the_contrast_in_order():
+    deviations = torch.linspace(0, 1, 11, dtype=torch.float64)
+    assert spread(deviations) == pytest.approx(
+        {"contrast": 0.5, "contrast_p10": 0.1, "contrast_p50": 0.5, "contrast_p90": 0.9}
+    )

@@ -97,7 +97,8 @@ class Asked:
         found = []
         for ids, cache in self._batches(words):
             with capture(self._model, [point]) as activations:
-                self._model(input_ids=ids, past_key_values=cache, use_cache=True)
+                # What follows the word cannot change its activation.
+                self._model(input_ids=ids[:, :1], past_key_values=cache, use_cache=True)
             found.append(activations[point][:, 0].float())
         return torch.cat(found)
 

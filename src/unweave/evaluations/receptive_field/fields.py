@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from unweave.errors import UnweaveError
 from unweave.models.hook_points import HookPoint, capture
 
 Integers = NDArray[np.int64]
@@ -58,6 +59,11 @@ def gradient_field(
     """exp(sum_i p_i log d_i), with p_i the share of ||d strength / d embedding_i||^2 and d_i = 1 at the token itself.
 
     The first token, which models use as a sink, does not count unless it is the only one. None where the gradient is 0.
+
+    Raises
+    ------
+    UnweaveError
+        if the strengths are computed in a way that has no gradient.
     """
     with torch.inference_mode(False), torch.enable_grad():
         tokens = ids.clone().to(model.device)
@@ -65,6 +71,8 @@ def gradient_field(
         with capture(model, [point]) as activations:
             model(inputs_embeds=embedded, use_cache=False)
         strength = strengths(activations[point][0, -1:].float())[0, feature]
+        if not strength.requires_grad:
+            raise UnweaveError("codes of this dictionary have no gradient: set `gradients` to 0 for it")
         (gradient,) = torch.autograd.grad(strength, embedded)
     weights = gradient[0].square().sum(dim=1).double()
     if len(weights) > 1:

@@ -8,6 +8,8 @@ from torch import Tensor
 from unweave.methods.ica.settings import Settings
 
 PLATEAU_ITERATIONS = 5
+PERCENTILES = (10, 50, 90)
+"""Of the contrast over components, which the curves keep."""
 
 History = dict[str, list[float]]
 
@@ -21,6 +23,15 @@ def summary(lim: Tensor) -> dict[str, float]:
     """Largest value, 95th percentile (linear interpolation), median and mean of LIM over the components."""
     p95, median = torch.quantile(lim, lim.new_tensor([0.95, 0.5])).tolist()
     return {"lim_max": float(lim.max()), "lim_p95": p95, "lim_median": median, "lim_mean": float(lim.mean())}
+
+
+def spread(deviations: Tensor) -> dict[str, float]:
+    """Mean contrast, and its percentiles over the components, from their distances (q,) to the Gaussian's contrast."""
+    levels = torch.tensor(PERCENTILES, dtype=deviations.dtype, device=deviations.device) / 100
+    found = torch.quantile(deviations, levels).tolist()
+    return {"contrast": float(deviations.mean())} | {
+        f"contrast_p{level:02d}": value for level, value in zip(PERCENTILES, found, strict=True)
+    }
 
 
 @dataclass(frozen=True)

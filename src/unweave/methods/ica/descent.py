@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unweave.methods.ica.contrasts import Contrast
-from unweave.methods.ica.convergence import Stop, movement, summary
+from unweave.methods.ica.convergence import Stop, movement, spread, summary
 from unweave.methods.ica.fixed_point import symmetric_decorrelation
 from unweave.methods.ica.run import Keep, Run, keep_nothing
 from unweave.methods.ica.sweep import Sweep, sweep
@@ -186,7 +186,7 @@ def _rms(matrix: Tensor) -> float:
 def _values(here: Point, rotation: Tensor, contrast: Contrast) -> dict[str, float]:
     """Points of the curves for a step from `here` to `rotation`; contrasts are those before it, as in FastICA."""
     values = summary(movement(rotation, here.sweep.rotation))
-    values["contrast"] = float((here.sweep.contrast - contrast.gaussian_mean).abs().mean())
+    values |= spread((here.sweep.contrast - contrast.gaussian_mean).abs())
     values["gradient_rms"] = _rms(here.gradient)
     if here.sweep.held_out is not None:
         values["held_out_contrast"] = float((here.sweep.held_out - contrast.gaussian_mean).abs().mean())

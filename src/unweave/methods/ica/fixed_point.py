@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unweave.methods.ica.contrasts import Contrast, column_sums
-from unweave.methods.ica.convergence import Stop, movement, summary
+from unweave.methods.ica.convergence import Stop, movement, spread, summary
 from unweave.methods.ica.run import Keep, Run, keep_nothing
 from unweave.progress import meter
 
@@ -63,7 +63,7 @@ def iterate(
         while run.stopped_by is None:
             new, contrasts = next_rotation(run.rotation)
             facts = summary(movement(new, run.rotation))
-            facts["contrast"] = float((contrasts - contrast.gaussian_mean).abs().mean())
+            facts |= spread((contrasts - contrast.gaussian_mean).abs())
             run = run.advanced(new, facts)
             run = replace(run, stopped_by=stop.reached(run.history, run.iterations))
             keep(run)

@@ -63,11 +63,12 @@ def _moved(gram_kk: Tensor, target_kb: Tensor, y_kb: Tensor, step_kb: Tensor) ->
     return torch.where(better, cut, shortened)
 
 
+@torch.no_grad()
 def nonnegative_least_squares(gram_kk: Tensor, target_kb: Tensor) -> Tensor:
     """Solutions (k, b) in float64 for Q with unit (or, of a zero row, zero) diagonal and B (k, b), both float64.
 
     Coefficients that are zero are exactly zero. Where Q is singular and a solution is not unique, coordinates of
-    smaller index take as much as they can.
+    smaller index take as much as they can. Nothing is recorded for gradients.
     """
     gram_kk = gram_kk.clone()
     gram_kk.diagonal().copy_(torch.where(gram_kk.diagonal() > 0, 1, gram_kk.diagonal() + 1))  # a zero row: b = y = 0
