@@ -7,7 +7,7 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test slurm-test faults lint format docs schemas readme lock benchmark golden truth audit clean
+.PHONY: help figures figures-frozen freeze report test coverage slurm-test faults lint format docs schemas readme lock benchmark golden truth audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,11 @@ report: $(VENV)/.ready ## collect every figure into one offline page, results/re
 	$(BIN)/snakemake --report results/report.zip
 
 test: lint ## lint, types, unit tests, dry runs and one tiny end-to-end run
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+coverage: $(VENV)/.ready-dev ## lines and branches of the package that its tests run, without the workflow: results/coverage
+	$(BIN)/coverage run -m pytest --ignore tests/workflow --ignore tests/faults
+	$(BIN)/coverage html --quiet && $(BIN)/coverage report
 
 slurm-test: $(VENV)/.ready-dev ## run the workflow through a SLURM of one node on this machine (root, Debian)
 	UNWEAVE_SLURM=1 $(BIN)/python -m pytest --capture=no tests/slurm

@@ -42,20 +42,24 @@ sys.stdout.buffer.write(atoms.numpy().tobytes())
 """
 
 
-def atoms(method: str, threads: int) -> bytes:
-    """Atoms of a fit in a process of its own, as bytes of float64."""
-    arguments = json.dumps([method, FITS[method], N, D])
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src"), "OMP_NUM_THREADS": str(threads)}
-    return subprocess.run(
-        [sys.executable, "-c", CODE, arguments], env=environment, check=True, stdout=subprocess.PIPE
-    ).stdout
+def output_of(code: str, argument: str, *, threads: int, packages: str = "") -> bytes:
+    """Run code in a process of its own and return what it writes; packages of the folder `packages` come first."""
+    path = os.pathsep.join(filter(None, [packages, str(PROJECT / "src")]))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-c", code, argument]
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
 
 
-def compared(one: bytes, other: bytes) -> dict[str, float]:
-    """Largest difference of a coordinate, relative to the largest atom, and the least cosine of an atom with itself."""
+def atoms(method: str, threads: int, packages: str = "") -> bytes:
+    """Atoms of a fit, as bytes of float64."""
+    return output_of(CODE, json.dumps([method, FITS[method], N, D]), threads=threads, packages=packages)
+
+
+def compared(one: bytes, other: bytes, width: int = D) -> dict[str, float]:
+    """Largest difference of a coordinate, relative to the largest one, and the least cosine of a row with itself."""
     import numpy as np
 
-    a, b = (np.frombuffer(part).reshape(-1, D) for part in (one, other))
+    a, b = (np.frombuffer(part).reshape(-1, width) for part in (one, other))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosines = (a * b).sum(axis=1) / np.where(norms > 0, norms, 1)
     return {

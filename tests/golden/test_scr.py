@@ -9,6 +9,7 @@ from unweave.evaluations.evaluation import EvaluationData
 from unweave.evaluations.intervals import resampling_weights
 from unweave.evaluations.probe_ablation import strongest_saebench
 from unweave.evaluations.scr import (
+    ABLATED,
     BIASED,
     CORPORA,
     LABELS,
@@ -74,7 +75,7 @@ def test_every_number_is_that_of_saebench(dictionary, labelled, quadrants, refer
     effect = effects(texts, gains, of_train, by_group=False)
     for name in PROBES:
         np.testing.assert_allclose(effect[name], of_effects[NAMES[name]].numpy(), rtol=1e-3, atol=1e-6)
-    chosen = {n: {probe: strongest_saebench(effect[probe], n) for probe in (LABELS, CORPORA)} for n in N}
+    chosen = {n: [strongest_saebench(effect[probe], n) for probe in ABLATED] for n in N}
     accuracies = Accuracies(of_test, resampling_weights(len(texts.test.labels), 0))
     for n, found in scr(texts, probes, accuracies, chosen):
         for metric, name in (("scr_dir1", "scr_dir1"), ("scr_dir2", "scr_dir2"), ("scr", "scr_metric")):
