@@ -49,6 +49,10 @@ def installed(package: str, release: str) -> Path:
         alone = ["--no-deps"] if package == "transformers" else []
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *alone]
         subprocess.run([*pip, f"{package}=={release}"], check=True)
+    code = f"import sys, {package}; sys.stdout.write({package}.__version__)"
+    loaded = output_of(code, "", threads=1, packages=os.fspath(folder)).decode()
+    if loaded.partition("+")[0] != release:
+        raise SystemExit(f"error: {folder}: {package} {loaded} was imported, not {release}: delete the folder")
     return folder
 
 

@@ -19,7 +19,10 @@ def test_make_alone_lists_every_target():
     assert listed == set(declared[1].split())
 
 
-@pytest.mark.parametrize(("target", "last"), [("figures", "snakemake --cores all"), ("test", "python -m pytest --numprocesses auto --dist loadgroup")])
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [("figures", "snakemake --cores all"), ("test", "python -m pytest --numprocesses auto --dist loadgroup")],
+)
 def test_a_target_makes_its_environment_first_if_that_is_missing(tmp_path, target, last):
     lines = make("--dry-run", target, f"VENV={tmp_path}/venv").stdout.splitlines()
     assert any("-m venv" in line for line in lines)
