@@ -327,7 +327,7 @@ def explore(
         output=output,
         device=_device(gpu),
     )
-    record("explore", [output], read, content, started)
+    record("explore", [output], read, content, started, [output.parent])
 
 
 @app.command(rich_help_panel=STAGES)
@@ -357,7 +357,7 @@ def explorer(
         most_tokens=content["tokens"],
         output=output,
     )
-    record("explorer", [output], read, content, started)
+    record("explorer", [output], read, content, started, [output.parent / "static", output.parent / "shared"])
 
 
 @app.command(rich_help_panel=STAGES)

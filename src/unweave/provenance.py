@@ -64,7 +64,7 @@ def recorded_files(path: Path) -> dict[Path, str]:
     record = sidecar(path)
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        belonging = {path.with_name(str(name)): str(sha256) for name, sha256 in content.get("files", {}).items()}
+        belonging = {path.parent / str(name): str(sha256) for name, sha256 in content.get("files", {}).items()}
         return {path: str(content["sha256"]), **belonging}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnweaveError(f"{record}: a damaged record: delete {path} and run again") from None
@@ -123,11 +123,25 @@ def _belonging(output: Path) -> dict[str, str]:
     return {file.name: sha256_of(file) for file in others}
 
 
-def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: dict[str, Any], started: float) -> None:
+def _within(folder: Path, output: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path from the output's own folder."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path not in (output, sidecar(output))]
+    return {path.relative_to(output.parent).as_posix(): sha256_of(path) for path in files}
+
+
+def record(
+    stage: str,
+    outputs: Iterable[Path],
+    inputs: Iterable[Path],
+    spec: dict[str, Any],
+    started: float,
+    folders: Iterable[Path] = (),
+) -> None:
     """Write a sidecar beside each output: hashes of it and of the inputs, the spec, code version, machine and time.
 
-    The sidecar of a manifest has the hashes of all files of its folder. `started` is a `time.monotonic()` reading.
-    An input that has a sidecar is not hashed again.
+    The sidecar of a manifest has the hashes of all files of its folder, that of another output those of all files of
+    its `folders`, which lie where it does. `started` is a `time.monotonic()` reading. An input that has a sidecar is
+    not hashed again.
     """
     status = _git("status", "--porcelain")
     content = {
@@ -147,5 +161,8 @@ def record(stage: str, outputs: Iterable[Path], inputs: Iterable[Path], spec: di
         **_peak_memory(),
     }
     for output in outputs:
-        hashes = {"sha256": sha256_of(output), "files": _belonging(output)}
+        files = _belonging(output)
+        for folder in folders:
+            files |= _within(folder, output)
+        hashes = {"sha256": sha256_of(output), "files": files}
         write_json(sidecar(output), {**content, **hashes, "output": str(output)})

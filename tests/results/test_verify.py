@@ -82,3 +82,22 @@ def test_the_command_ends_in_status_1_if_anything_differs(folder, spoil):
     named = [f"changed: {folder}/scores/x.parquet"] if spoil else []
     summary = f"{folder}: {4 - spoil} files as recorded, 0 missing, {int(spoil)} changed, 0 unknown"
     assert call.stdout.splitlines() == [*named, summary]
+
+
+def test_files_without_a_record_are_listed_and_do_no_harm(folder):
+    (folder / "report.zip").write_text("made by another program")
+    command = [sys.executable, "-m", "unweave", "verify", str(folder)]
+    call = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert call.returncode == 0
+    assert call.stdout.splitlines()[0] == f"unknown: {folder}/report.zip"
+
+
+def test_a_record_may_speak_of_whole_folders(tmp_path):
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    for name in ("index.html", "data/one.js", "data/deep/two.js"):
+        (tmp_path / name).write_text(name)
+    record("explorer", [tmp_path / "index.html"], [], {}, 0.0, [tmp_path / "data"])
+    assert compare(tmp_path).unchanged == 3
+    assert not compare(tmp_path).unknown
+    (tmp_path / "data/deep/two.js").write_text("other")
+    assert compare(tmp_path).changed == [tmp_path / "data/deep/two.js"]
