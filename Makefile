@@ -7,7 +7,7 @@ GOLDEN ?= .venv-golden
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test coverage slurm-test faults lint format docs schemas readme lock benchmark golden truth audit clean
+.PHONY: help figures figures-frozen freeze report test coverage slurm-test faults mutants lint format docs schemas readme lock benchmark golden truth audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,10 @@ truth: $(VENV)/.ready ## what was planted, and is it found: benchmarks/truth/tru
 faults: $(VENV)/.ready-dev ## kill, corrupt, starve and cut off every kind of job, and count losses: tests/faults/results.json
 	PYTHONPATH=src:. $(BIN)/python -m tests.faults
 
+mutants: $(VENV)/.ready-dev ## change the numeric code a little at a time, and list what no test notices: tests/mutation/results.json
+	@$(PYTHON) -m venv .venv-mutants && .venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check cosmic-ray==8.7.0
+	PYTHONPATH=src:. $(BIN)/python -m tests.mutation
+
 format: $(VENV)/.ready-dev ## format Python and Snakemake files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -113,4 +117,4 @@ audit: ## look up known vulnerabilities of the locked packages (asks pypi.org)
 	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement envs/requirements.txt --progress-spinner off
 
 clean: ## delete results and environment, keep figures
-	rm -rf results logs $(VENV) $(PEERS) $(GOLDEN) .venv-audit .snakemake
+	rm -rf results logs $(VENV) $(PEERS) $(GOLDEN) .venv-audit .venv-mutants .snakemake
