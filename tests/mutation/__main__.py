@@ -1,8 +1,8 @@
 """Mutation tests of the numeric modules: each small change of the code must make a test of that module fail.
 
-`make mutants` lets cosmic-ray change one operator, number or comparison at a time in a clone of the last commit, and runs
-the tests that TESTS names. Survivors are listed in tests/mutation/results.json; those that change nothing that a test
-could see are explained in tests/mutation/explained.yaml. A run that was cut off goes on where it stopped.
+`make mutants` lets cosmic-ray change one operator, number or comparison at a time in a clone of the last commit, and
+runs the tests that TESTS names. Survivors are listed in tests/mutation/results.json; those that change nothing that a
+test could see are explained in tests/mutation/explained.yaml. A run that was cut off goes on where it stopped.
 """
 
 import json
