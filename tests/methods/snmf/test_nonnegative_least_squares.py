@@ -5,6 +5,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
+from unweave.methods.snmf import block_pivoting
+from unweave.methods.snmf import nonnegative_least_squares as nonnegative
+from unweave.methods.snmf.block_pivoting import exchanged
 from unweave.methods.snmf.dictionary import TRAITS, NonNegativeDictionary
 from unweave.methods.snmf.nonnegative_least_squares import nonnegative_least_squares
 
@@ -36,6 +39,32 @@ def test_the_optimality_conditions_hold_also_for_more_features_than_neurons(seed
     assert (y >= 0).all()
     assert gradient.min() > -1e-5
     assert (gradient * y).abs().max() < 1e-4
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12), st.floats(0, 3), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_block_pivoting_finds_the_optimum_from_any_guess(seed, k, common, guess):
+    generator = torch.Generator().manual_seed(seed)
+    atoms = torch.nn.functional.normalize(torch.randn(k, 15, generator=generator, dtype=torch.float64) + common, dim=1)
+    gram, target = atoms @ atoms.T, atoms @ torch.randn(15, 9, generator=generator, dtype=torch.float64)
+    y, unsolved = exchanged(gram, target, torch.full((k, 9), guess))
+    gradient = gram @ y - target
+    assert not len(unsolved)
+    assert y.min() >= 0
+    assert gradient.min() > -1e-8
+    assert (gradient * y).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"), [(block_pivoting, "EXCHANGES", 1), (block_pivoting, "ENTRIES", 99)]
+)
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_codes_do_not_depend_on_how_the_work_is_divided(monkeypatch, module, name, value, rounds):
+    fitted, x = dictionary(20, 40, common=1.0), torch.randn(60, 40, generator=torch.Generator().manual_seed(1))
+    expected = fitted.encode(x)
+    monkeypatch.setattr(block_pivoting, name, value)
+    monkeypatch.setattr(nonnegative, "FEW_ROUNDS", rounds)
+    torch.testing.assert_close(fitted.encode(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_token_is_encoded_the_same_alone_and_among_others():
