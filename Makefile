@@ -41,7 +41,7 @@ report: $(VENV)/.ready ## collect every figure into one offline page, results/re
 	$(BIN)/snakemake --report results/report.zip
 
 test: lint ## lint, types, unit tests, dry runs and one tiny end-to-end run
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest
 
 coverage: $(VENV)/.ready-dev ## lines and branches of the package that its tests run, without the workflow: results/coverage
 	$(BIN)/coverage run -m pytest --ignore tests/workflow --ignore tests/faults

@@ -21,7 +21,7 @@ def test_make_alone_lists_every_target():
 
 @pytest.mark.parametrize(
     ("target", "last"),
-    [("figures", "snakemake --cores all"), ("test", "python -m pytest --numprocesses auto --dist loadgroup")],
+    [("figures", "snakemake --cores all"), ("test", "python -m pytest")],
 )
 def test_a_target_makes_its_environment_first_if_that_is_missing(tmp_path, target, last):
     lines = make("--dry-run", target, f"VENV={tmp_path}/venv").stdout.splitlines()
