@@ -63,7 +63,7 @@ def main() -> None:
         jobs = finished_jobs(folder)
     group.rmdir()
     memory = {i: job["max_rss"] / job["resources"]["mem_mb"] for i, job in enumerate(jobs)}
-    # Jobs of under a second are too short for the sampling of Snakemake.
+    # Snakemake samples too seldom for shorter jobs.
     long = {i: job for i, job in enumerate(jobs) if job["s"] > 5}
     threads = {i: job["cpu_time"] / job["s"] / job["threads"] for i, job in long.items()}
     results = {

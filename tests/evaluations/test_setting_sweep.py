@@ -94,3 +94,9 @@ def test_its_defaults_are_valid():
     assert isinstance(default.points[0], Point)
     assert isinstance(default.measures[0], Measure)
     assert isinstance(default.measures[0].keep[0], Kept)
+
+
+def test_the_measure_that_is_taken_by_default_has_its_row(data, make_dictionary):
+    points = [Point(x=n, settings={"n_components": n}) for n in (2, 6)]
+    scores = evaluate(make_dictionary(12), data, Settings(points=points), 0)
+    assert [(score.metric, score.label) for score in scores] == [("fve", ""), ("fve", "")]

@@ -7,7 +7,7 @@ measure the fit, on the second corpus or on both, and the rows that `keep` names
 the point as `x`, and its label before theirs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from unweave.config import Strict, validated
 from unweave.errors import UnweaveError
+from unweave.evaluations.core.tally import WITHOUT_FIRST
 from unweave.evaluations.evaluation import Evaluation, EvaluationData, Refit, evaluation_module
 from unweave.methods.dictionary import Dictionary
 from unweave.results.scores import Score
@@ -60,7 +61,13 @@ class Settings(Strict):
     )
     shared: dict[str, Any] = Field(default={}, description="of the method that are replaced in every fit")
     measures: Annotated[list[Measure], Field(min_length=1)] = Field(
-        default=[Measure(evaluation="core", settings={"patched_tokens": 0}, keep=[Kept(metric="fve")])],
+        default=[
+            Measure(
+                evaluation="core",
+                settings={"patched_tokens": 0},
+                keep=[Kept(metric="fve", label=WITHOUT_FIRST, named="")],
+            )
+        ],
         description="how the fits are evaluated",
     )
 
@@ -118,5 +125,4 @@ def _placed(score: Score, point: Point, axis: str) -> Score:
 
 
 def _names(points: Sequence[Point]) -> str:
-    names: Mapping[str, None] = {name: None for point in points for name in point.settings}
-    return ", ".join(names)
+    return ", ".join(sorted({name for point in points for name in point.settings}))

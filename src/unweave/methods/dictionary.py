@@ -195,6 +195,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _require_unchanged(path: Path, sha256: str | None) -> None:
+    if not path.exists() or sha256_of(path) != sha256:
+        raise UnweaveError(
+            f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {path.parent} and run again"
+        )
+
+
 def load(folder: Path) -> Dictionary:
     """Read a dictionary that `save` wrote, on the CPU.
 
@@ -205,10 +212,7 @@ def load(folder: Path) -> Dictionary:
     """
     manifest = read_manifest(folder)
     path = folder / TENSORS_FILE
-    if not path.exists() or sha256_of(path) != manifest.get("sha256"):
-        raise UnweaveError(
-            f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {folder} and run again"
-        )
+    _require_unchanged(path, manifest.get("sha256"))
     try:
         module, _, name = str(manifest["form"]).rpartition(".")
         tensors = load_file(path)
@@ -241,10 +245,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
         if the file is missing or damaged.
     """
     path = folder / HISTORY_FILE
-    if not path.exists() or sha256_of(path) != read_manifest(folder).get("history_sha256"):
-        raise UnweaveError(
-            f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {folder} and run again"
-        )
+    _require_unchanged(path, read_manifest(folder).get("history_sha256"))
     table = pq.read_table(path)
     names = np.asarray(table["curve"].to_pylist(), dtype=str)
     steps, values = table["step"].to_numpy(), table["value"].to_numpy()

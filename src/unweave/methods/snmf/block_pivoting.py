@@ -26,8 +26,9 @@ def _gradient_at_zeros(inverse_kk: Tensor, unbounded_kb: Tensor, zero_kb: Tensor
     if not most:
         return gradient
     first = torch.argsort((~zero_kb).to(torch.uint8), dim=0, stable=True)[:most].T
-    for start in range(0, len(first), max(1, ENTRIES // most**2)):
-        chosen = first[start : start + max(1, ENTRIES // most**2)]
+    size = max(1, ENTRIES // most**2)
+    for start in range(0, len(first), size):
+        chosen = first[start : start + size]
         columns = torch.arange(start, start + len(chosen), device=chosen.device)[:, None]
         real = zero_kb[chosen, columns]
         system = inverse_kk[chosen[:, :, None], chosen[:, None, :]] * (real[:, :, None] & real[:, None, :])
