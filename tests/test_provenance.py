@@ -6,7 +6,14 @@ import pytest
 
 from unweave.errors import UnweaveError
 from unweave.files import sha256_of
-from unweave.provenance import record, recorded_files, recorded_sha256, require_unchanged, sidecar
+from unweave.provenance import (
+    record,
+    recorded_files,
+    recorded_sha256,
+    require_all_unchanged,
+    require_unchanged,
+    sidecar,
+)
 
 
 def test_a_sidecar_tells_hashes_time_and_peak_memory(tmp_path):
@@ -50,6 +57,19 @@ def test_an_input_that_has_changed_is_refused_and_one_without_a_record_is_not(tm
     require_unchanged([foreign])
     with pytest.raises(UnweaveError, match=r"x.parquet: has changed since it was made .* delete .*x.parquet and run"):
         require_unchanged([foreign, result])
+
+
+def test_tensors_that_have_changed_are_refused_by_whoever_reads_them_alone(tmp_path):
+    for name in ("manifest.json", "weights.safetensors"):
+        (tmp_path / name).write_text(name)
+    record("model", [tmp_path / "manifest.json"], [], {}, time.monotonic())
+    (tmp_path / "weights.safetensors").write_text("other weights")
+    require_unchanged([tmp_path / "manifest.json"])
+    with pytest.raises(UnweaveError, match=r"weights.safetensors: has changed .* delete .*manifest.json and run"):
+        require_all_unchanged(tmp_path / "manifest.json")
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(UnweaveError, match=r"weights.safetensors: is missing"):
+        require_unchanged([tmp_path / "manifest.json"])
 
 
 def test_recording_takes_no_lock_of_the_repository_that_a_kill_would_leave(monkeypatch, tmp_path):

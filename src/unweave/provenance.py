@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from unweave.files import sha256_of, write_json
 SUFFIX = ".provenance.json"
 MANIFEST = "manifest.json"
 """A result of this name stands for its whole folder."""
+TENSORS = {".h5", ".safetensors"}
 PACKAGES = ("torch", "transformers", "datasets", "h5py", "numpy", "scipy", "scikit-learn", "pandas", "snakemake")
 
 
@@ -73,8 +74,9 @@ def recorded_files(path: Path) -> dict[Path, str]:
 def require_unchanged(paths: Iterable[Path]) -> None:
     """Refuse an input of a stage whose bytes are not those that were recorded when it was made.
 
-    Activation files are left out: they carry checksums of their own, which are checked as blocks are read. So are files
-    without a sidecar.
+    Tensors are left out, because most stages read a part of them or none: whoever reads them checks them (activation
+    files block by block, dictionaries against their manifest, models by `require_all_unchanged`). So are files without
+    a sidecar.
 
     Raises
     ------
@@ -82,12 +84,26 @@ def require_unchanged(paths: Iterable[Path]) -> None:
         naming the file.
     """
     for path in paths:
-        if path.suffix == ".h5" or not sidecar(path).exists():
-            continue
+        _compare(path, lambda file: file.suffix not in TENSORS)
+
+
+def require_all_unchanged(path: Path) -> None:
+    """Refuse a result of which any file, tensors too, is not as it was recorded; one without a sidecar is not compared.
+
+    Raises
+    ------
+    UnweaveError
+        naming the file.
+    """
+    _compare(path, lambda _: True)
+
+
+def _compare(path: Path, wanted: Callable[[Path], bool]) -> None:
+    if sidecar(path).exists():
         for file, sha256 in recorded_files(path).items():
             if not file.exists():
                 raise UnweaveError(f"{file}: is missing: delete {path} and run again")
-            if sha256_of(file) != sha256:
+            if wanted(file) and sha256_of(file) != sha256:
                 raise UnweaveError(
                     f"{file}: has changed since it was made (SHA-256 differs from its record): "
                     f"delete {path} and run again"

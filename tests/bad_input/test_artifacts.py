@@ -125,7 +125,7 @@ def test_a_stage_refuses_a_damaged_score_table(table, tmp_path_factory, how):
 
 
 @MANY
-@given(how=DAMAGE, name=st.sampled_from(["manifest.json", "dictionary.safetensors", "history.parquet"]))
+@given(how=DAMAGE, name=st.sampled_from(["manifest.json", "history.parquet"]))
 def test_a_stage_refuses_a_damaged_file_of_a_folder(dictionary, tmp_path_factory, how, name):
     folder = tmp_path_factory.mktemp("spoilt") / "seed0"
     shutil.copytree(dictionary, folder)

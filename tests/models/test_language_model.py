@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from unweave.errors import UnweaveError
 from unweave.models.gguf import convert_gguf
 from unweave.models.language_model import load_language_model, load_transformers, preferred_dtype
+from unweave.provenance import record
 
 CPU = torch.device("cpu")
 
@@ -55,6 +57,17 @@ def test_loading_needs_no_network(prepared, monkeypatch):
 def test_a_folder_without_a_manifest_is_not_a_prepared_model(spoilt):
     (spoilt / "manifest.json").unlink()
     with pytest.raises(UnweaveError, match=r"spoilt: has no manifest\.json, .* make it with"):
+        load_language_model(spoilt, torch.float32, CPU)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_model_that_has_changed_since_it_was_prepared_is_not_loaded(spoilt, file):
+    record("model", [spoilt / "manifest.json"], [], {}, time.monotonic())
+    load_language_model(spoilt, torch.float32, CPU)
+    content = (spoilt / file).read_bytes()
+    # A digit of the text, a bit of a weight: either could be loaded without a complaint.
+    (spoilt / file).write_bytes(content[:-64] + bytes([content[-64] ^ 1]) + content[-63:])
+    with pytest.raises(UnweaveError, match=f"{file}: has changed since it was made"):
         load_language_model(spoilt, torch.float32, CPU)
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from unweave.errors import UnweaveError
+from unweave.provenance import require_all_unchanged
 
 MANIFEST = "manifest.json"
 
@@ -96,7 +97,7 @@ def load_language_model(folder: Path, dtype: torch.dtype, device: torch.device) 
     Raises
     ------
     UnweaveError
-        if the folder holds no prepared model.
+        if the folder holds no prepared model, or one of its files is not as it was prepared.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -106,5 +107,6 @@ def load_language_model(folder: Path, dtype: torch.dtype, device: torch.device) 
         ) from None
     except ValueError:
         raise UnweaveError(f"{folder}/{MANIFEST}: is damaged: delete {folder} and run again") from None
+    require_all_unchanged(folder / MANIFEST)
     model, tokenizer = load_transformers(folder, dtype, device)
     return LanguageModel(manifest["name"], model, tokenizer, manifest)

@@ -106,7 +106,7 @@ class Asked:
         """Whether the most probable next token (n,) is the first letter."""
         found: list[str] = []
         for ids, cache in self._batches(words):
-            logits = self._model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, -1]
+            logits = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
             found += [str(self._tokenizer.decode([token])).strip() for token in logits.argmax(dim=-1).tolist()]
         answers = [letter_of(letter) for letter in words.letters.tolist()]
         return np.array([one == other for one, other in zip(found, answers, strict=True)])
