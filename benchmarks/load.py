@@ -1,84 +1,131 @@
 """Whether a run holds what its rules declare while more jobs run than there are cores.
 
-`python -m benchmarks.load [CONFIG]` runs a configuration in a fresh clone with eight jobs at a time, in a control group
-that may hold no more memory than Snakemake may hand out (Linux, root). Then each job's benchmark file is held
-against its rule: peak memory against `mem_mb`, processor time per second against `threads`. Writes
-benchmarks/load.json.
+`python -m benchmarks.load FOLDER [--config CONFIG] [--against RUN]` runs a configuration in a fresh clone in FOLDER,
+with eight jobs at a time, in a control group that may hold no more memory than Snakemake may hand out (Linux, root).
+
+Each job is held against its rule: peak memory in its benchmark file against `mem_mb`, processor time per second in its
+record against its threads. The clone is kept: scores and the data of figures are compared, byte by byte, with those of
+an undisturbed RUN, if one is named. Writes benchmarks/load.json.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from unweave.config import PROJECT
 from unweave.files import write_json
+from unweave.provenance import SUFFIX
 
 JOBS, MEMORY_MB = 8, 20_000
 GROUPS = Path("/sys/fs/cgroup/memory")
+SHORT = 5
+"""Seconds of a job below which its start blurs processor time per second."""
 
 
-def memory_group() -> Path:
-    """Control group with a limit (version 1 of the interface)."""
+@contextmanager
+def memory_group() -> Iterator[Path]:
+    """Control group with a limit (version 1 of the interface), gone when the block ends."""
     group = GROUPS / f"unweave-{os.getpid()}"
     try:
         group.mkdir()
     except OSError as error:
         raise SystemExit(f"error: {GROUPS}: cannot make a control group ({error}): needs Linux and root") from None
-    (group / "memory.limit_in_bytes").write_text(str(MEMORY_MB * 1_000_000))
-    return group
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(MEMORY_MB * 1_000_000))
+        yield group
+    finally:
+        for process in (group / "cgroup.procs").read_text().split():
+            (GROUPS / "cgroup.procs").write_text(process)
+        group.rmdir()
 
 
-def finished_jobs(folder: Path) -> list[dict]:
-    """Last benchmark record of every job of a run."""
-    paths = sorted((folder / "logs/benchmarks").rglob("*.jsonl"))
-    return [json.loads(path.read_text(encoding="utf-8").splitlines()[-1]) for path in paths]
+def memory_shares(folder: Path) -> dict[str, float]:
+    """Peak memory of every job over what its rule declares, by its benchmark file."""
+    shares = {}
+    for path in sorted((folder / "logs/benchmarks").rglob("*.jsonl")):
+        job = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        # Snakemake samples: it may have seen nothing of a very short job.
+        if isinstance(job["max_rss"], int | float):
+            shares[path.relative_to(folder).as_posix()] = job["max_rss"] / job["resources"]["mem_mb"]
+    return shares
 
 
-def worst(jobs: list[dict], share: dict[int, float]) -> dict[str, object]:
+def thread_shares(folder: Path) -> dict[str, float]:
+    """Mean number of busy threads of every job that is not short, over what it was given, by output."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / "results").rglob(f".*{SUFFIX}")]
+    return {
+        record["output"]: record["cpu_seconds"] / record["wall_seconds"] / int(record["threads"])
+        for record in records
+        if record["wall_seconds"] > SHORT and record["threads"]
+    }
+
+
+def worst(shares: dict[str, float]) -> dict[str, object]:
     """Job with the largest share of what it declared."""
-    index = max(share, key=lambda i: share[i])
-    return {"share": round(share[index], 3), "rule": jobs[index]["rule_name"], "wildcards": jobs[index]["wildcards"]}
+    job = max(shares, key=lambda name: shares[name])
+    return {"share": round(shares[job], 3), "job": job}
+
+
+def differing(one: Path, other: Path) -> dict[str, object]:
+    """Score tables and data of figures that two runs do not have in the same bytes."""
+    patterns = {"scores": "results/scores/**/*.parquet", "figures": "figures/**/*.csv"}
+
+    def contents(folder: Path, pattern: str) -> dict[str, bytes]:
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob(pattern)}
+
+    found: dict[str, object] = {}
+    for kind, pattern in patterns.items():
+        here, there = contents(one, pattern), contents(other, pattern)
+        names = sorted(name for name in here | there if here.get(name) != there.get(name))
+        found[kind] = {"compared": len(here | there), "differing": names}
+    return found
+
+
+def run(folder: Path, config: str, group: Path) -> int:
+    """Run a configuration in a fresh clone inside a control group and return Snakemake's status."""
+    subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(JOBS), "--resources", f"mem_mb={MEMORY_MB}"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src")}
+    entered = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *command, "--configfile", config]
+    return subprocess.run(entered, cwd=folder, env=environment, check=False).returncode
 
 
 def main() -> None:
     """Run, hold against the rules and keep."""
-    config = sys.argv[1] if len(sys.argv) > 1 else "config/config.yaml"
-    group = memory_group()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "clone"
-        subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True)
-        command = [sys.executable, "-m", "snakemake", "--cores", str(JOBS), "--resources", f"mem_mb={MEMORY_MB}"]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        environment |= {"PYTHONPATH": str(folder / "src")}
-        entered = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *command, "--configfile", config]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the clone is made")
+    parser.add_argument("--config", default="config/config.yaml")
+    parser.add_argument("--against", type=Path, help="folder of a finished run of the same configuration")
+    asked = parser.parse_args()
+    with memory_group() as group:
         started = time.monotonic()
-        status = subprocess.run(entered, cwd=folder, env=environment, check=False).returncode
+        status = run(asked.folder, asked.config, group)
         seconds = time.monotonic() - started
         peak = int((group / "memory.max_usage_in_bytes").read_text())
         refused = int((group / "memory.failcnt").read_text())
-        jobs = finished_jobs(folder)
-    group.rmdir()
-    memory = {i: job["max_rss"] / job["resources"]["mem_mb"] for i, job in enumerate(jobs)}
-    # Snakemake samples too seldom for shorter jobs.
-    long = {i: job for i, job in enumerate(jobs) if job["s"] > 5}
-    threads = {i: job["cpu_time"] / job["s"] / job["threads"] for i, job in long.items()}
+    memory = memory_shares(asked.folder)
     results = {
-        "config": config,
+        "config": asked.config,
         "status": status,
-        "jobs": len(jobs),
+        "jobs": len(memory),
         "concurrent": JOBS,
         "cores": os.cpu_count(),
         "seconds": round(seconds),
         "memory_limit_bytes": MEMORY_MB * 1_000_000,
         "peak_memory_bytes": peak,
         "times_at_the_limit": refused,
-        "most_of_declared_memory": worst(jobs, memory),
-        "most_of_declared_threads": worst(jobs, threads),
+        "most_of_declared_memory": worst(memory),
+        "most_of_given_threads": worst(thread_shares(asked.folder)),
     }
+    if asked.against:
+        results["against_an_undisturbed_run"] = differing(asked.folder, asked.against)
     write_json(PROJECT / "benchmarks/load.json", results)
     print(json.dumps(results, indent=2))
 
