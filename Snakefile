@@ -2,7 +2,6 @@ from snakemake.utils import min_version
 
 min_version("9.25")
 
-
 # A configuration that is given takes the place of the default one. Snakemake's --replace-workflow-config does the same, but
 # the jobs of a cluster do not hear of it.
 if not workflow.overwrite_configfiles:
@@ -26,6 +25,10 @@ include: "workflow/rules/explorer.smk"
 onstart:
     if not PLAN.config.frozen:
         check_disk()
+    # After each look at its ready jobs, Snakemake sets an alarm to look again in a second, in case it held jobs back: it starts
+    # at most 100 a second. Each alarm sets another, so after 500 jobs it looks 500 times a second. A cluster needs the limit.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 rule all:
