@@ -4,17 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS ?= .venv-peers
 GOLDEN ?= .venv-golden
+# They start the workflow or its stages, some on every core.
+WORKFLOW_TESTS := tests/workflow tests/faults tests/security tests/slurm
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help figures figures-frozen freeze report test coverage slurm-test faults mutants lint format docs schemas readme lock benchmark golden truth audit clean
+.PHONY: help figures figures-frozen freeze report test unit-test coverage slurm-test faults mutants lint format docs schemas readme lock benchmark golden truth audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: envs/requirements.txt envs/torch.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: $(PYTHON) is older than Python 3.11: call make with PYTHON=/path/to/python3.11 or newer" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13: call make with PYTHON=/path/to/one" >&2; exit 2; }
 	@echo "installing the locked environment into $(VENV) (about two minutes, once)"
 	@$(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "error: $(PYTHON) cannot make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 2; }
@@ -40,11 +42,14 @@ freeze: $(VENV)/.ready ## keep the scores of this run in resources/frozen
 report: $(VENV)/.ready ## collect every figure into one offline page, results/report.zip
 	$(BIN)/snakemake --report results/report.zip
 
-test: lint ## lint, types, unit tests, dry runs and one tiny end-to-end run
-	$(BIN)/python -m pytest
+test: lint unit-test ## lint, types, unit tests, dry runs and one tiny end-to-end run
+	$(BIN)/python -m pytest $(WORKFLOW_TESTS)
 
-coverage: $(VENV)/.ready-dev ## lines and branches of the package that its tests run, without the workflow: results/coverage
-	$(BIN)/coverage run -m pytest --ignore tests/workflow --ignore tests/faults
+unit-test: $(VENV)/.ready-dev ## the tests that run no stage of the workflow, on every core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --dist loadfile $(addprefix --ignore ,$(WORKFLOW_TESTS))
+
+coverage: $(VENV)/.ready-dev ## lines and branches of the package that the unit tests run: results/coverage
+	$(BIN)/coverage run -m pytest $(addprefix --ignore ,$(WORKFLOW_TESTS))
 	$(BIN)/coverage html --quiet && $(BIN)/coverage report
 
 slurm-test: $(VENV)/.ready-dev ## run the workflow through a SLURM of one node on this machine (root, Debian)

@@ -25,10 +25,8 @@ include: "workflow/rules/explorer.smk"
 onstart:
     if not PLAN.config.frozen:
         check_disk()
-    # After each look at its ready jobs, Snakemake sets an alarm to look again in a second, in case it held jobs back: it starts
-    # at most 100 a second. Each alarm sets another, so after 500 jobs it looks 500 times a second. A cluster needs the limit.
     if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
+        schedule_here(workflow.scheduler, len(visible_gpus()))
 
 
 rule all:

@@ -104,17 +104,20 @@ def main() -> None:
     parser.add_argument("--config", default="config/config.yaml")
     parser.add_argument("--against", type=Path, help="folder of a finished run of the same configuration")
     asked = parser.parse_args()
+    if asked.against and not any(asked.against.glob("results/scores")):
+        raise SystemExit(f"error: {asked.against}: holds no results/scores, so it is no finished run")
     with memory_group() as group:
         started = time.monotonic()
         status = run(asked.folder, asked.config, group)
         seconds = time.monotonic() - started
         peak = int((group / "memory.max_usage_in_bytes").read_text())
         refused = int((group / "memory.failcnt").read_text())
-    memory = memory_shares(asked.folder)
+    memory, threads = memory_shares(asked.folder), thread_shares(asked.folder)
+    if status or not memory or not threads:
+        raise SystemExit(f"error: {asked.folder}: the run ended with status {status}: see its logs")
     results = {
         "config": asked.config,
-        "status": status,
-        "jobs": len(memory),
+        "jobs": len(list((asked.folder / "logs/benchmarks").rglob("*.jsonl"))),
         "concurrent": JOBS,
         "cores": os.cpu_count(),
         "seconds": round(seconds),
@@ -122,7 +125,7 @@ def main() -> None:
         "peak_memory_bytes": peak,
         "times_at_the_limit": refused,
         "most_of_declared_memory": worst(memory),
-        "most_of_given_threads": worst(thread_shares(asked.folder)),
+        "most_of_given_threads": worst(threads),
     }
     if asked.against:
         results["against_an_undisturbed_run"] = differing(asked.folder, asked.against)

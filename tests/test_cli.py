@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 
@@ -72,6 +73,17 @@ def test_verbose_adds_the_traceback(monkeypatch, capsys):
     told = capsys.readouterr().err
     assert told.startswith("Traceback (most recent call last):")
     assert "error: unexpected RuntimeError" in told.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("stage", "offline"), [("model", False), ("text", False), ("fit", False), ("harvest", True), ("evaluate", True)]
+)
+def test_only_stages_that_may_take_something_from_the_hub_ask_it(monkeypatch, stage, offline):
+    monkeypatch.setattr(cli, "app", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["unweave", stage])
+    monkeypatch.setattr(os, "environ", {})
+    cli.main()
+    assert ("HF_HUB_OFFLINE" in os.environ) == offline
 
 
 @pytest.mark.parametrize("arguments", [("--verbose", "fetch"), ("fetch",)])

@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -70,5 +71,16 @@ def test_without_a_gpu_nothing_is_waited_for():
 
 @pytest.mark.parametrize(("variable", "gpus"), [("2,3", ["2", "3"]), ("", []), ("-1", []), ("GPU-ab/1", ["GPU-ab/1"])])
 def test_the_scheduler_says_which_gpus_a_job_has(monkeypatch: pytest.MonkeyPatch, variable: str, gpus: list[str]):
+    monkeypatch.setattr(devices, "version", lambda _: "2.13.0+cu130")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
     assert devices.visible_gpus() == gpus
+
+
+def test_a_cpu_build_of_torch_or_none_uses_no_gpu(monkeypatch: pytest.MonkeyPatch):
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for found in (lambda _: "2.13.0+cpu", missing):
+        monkeypatch.setattr(devices, "version", found)
+        assert devices.visible_gpus() == []

@@ -1,4 +1,7 @@
-"""Tensors in a safetensors file that carries the hash of each of them: a flipped bit is noticed when it is read."""
+"""Tensors in a safetensors file that carries the hash of each of them: a flipped bit is noticed when it is read.
+
+Hashes and metadata lie in one entry of the header, because safetensors writes several in any order.
+"""
 
 import hashlib
 import json
@@ -10,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-HASHES = "sha256"
+ENTRY = "unweave"
 
 
 class DamagedFileError(Exception):
@@ -24,7 +27,16 @@ def _hash(tensor: Tensor) -> str:
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write contiguous tensors on the CPU with `metadata`."""
     hashes = {name: _hash(tensor) for name, tensor in tensors.items()}
-    save_file(dict(tensors), path, {**metadata, HASHES: json.dumps(hashes, sort_keys=True)})
+    save_file(dict(tensors), path, {ENTRY: json.dumps({"metadata": dict(metadata), "sha256": hashes}, sort_keys=True)})
+
+
+def _header(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = json.loads(file.metadata()[ENTRY])
+        return {part: dict(content[part]) for part in ("metadata", "sha256")}
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path}: its header is not readable ({error})") from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -35,14 +47,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     DamagedFileError
         if the file is cut, or its header is not readable.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] | None = file.metadata()
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedFileError(f"{path}: {error}") from None
-    if not metadata or HASHES not in metadata:
-        raise DamagedFileError(f"{path}: has no hashes")
-    return metadata
+    return _header(path)["metadata"]
 
 
 def read(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -54,7 +59,7 @@ def read(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
         if one is missing or not what was written.
     """
     try:
-        hashes = json.loads(read_metadata(path)[HASHES])
+        hashes = _header(path)["sha256"]
         with safe_open(path, framework="pt") as file:
             # Cloned: products of a matrix that is not aligned as torch allocates may differ in the last bit.
             tensors = {name: file.get_tensor(name).clone() for name in names or hashes}

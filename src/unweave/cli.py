@@ -403,7 +403,8 @@ def main() -> None:
     # model that reads a corpus grows with it. It looks at this once, after torch is imported.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     stage = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
-    if stage not in ("model", "text"):
+    # A fit may take a public SAE from the hub.
+    if stage not in ("model", "text", "fit"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         app()

@@ -4,6 +4,7 @@ import fcntl
 import os
 import tempfile
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO
 
@@ -17,12 +18,22 @@ _held: list[IO[str]] = []
 def visible_gpus() -> list[str]:
     """GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, which a scheduler sets, or all that are there.
 
-    Without the variable they are numbered from 0, as CUDA does, also in a container that sees only some of them.
+    Without the variable they are numbered from 0, as CUDA does, also in a container that sees only some of them. A CPU
+    build of torch can use none.
     """
+    if not _torch_can_use_gpus():
+        return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
     return [str(index) for index, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def _torch_can_use_gpus() -> bool:
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False
 
 
 def claim_gpu(gpus: list[str], timeout: float = 600.0) -> str | None:

@@ -11,6 +11,9 @@ from typing import Any
 
 from unweave.errors import UnweaveError
 
+MANIFEST = "manifest.json"
+"""Says what the other files of its folder are: it is written last, and stands for the folder."""
+
 
 def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")

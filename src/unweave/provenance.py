@@ -14,11 +14,9 @@ from typing import Any
 
 from unweave.config import PROJECT
 from unweave.errors import UnweaveError
-from unweave.files import sha256_of, write_json
+from unweave.files import MANIFEST, sha256_of, write_json
 
 SUFFIX = ".provenance.json"
-MANIFEST = "manifest.json"
-"""A result of this name stands for its whole folder."""
 TENSORS = {".h5", ".safetensors"}
 PACKAGES = ("torch", "transformers", "datasets", "h5py", "numpy", "scipy", "scikit-learn", "pandas", "snakemake")
 

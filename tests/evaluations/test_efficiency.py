@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from unweave.errors import UnweaveError
 from unweave.evaluations.efficiency import Settings, evaluate
 from unweave.evaluations.efficiency.fit_costs import COLUMNS, fit_costs, tokens_shown
-from unweave.methods.dictionary import MANIFEST_FILE, Fit, Traits, save
+from unweave.files import MANIFEST
+from unweave.methods.dictionary import Fit, Traits, save
 from unweave.methods.linear import LinearDictionary
 from unweave.methods.raw_dimensions import RawDimensions
 from unweave.provenance import record, sidecar
@@ -31,7 +32,7 @@ def fitted(tmp_path, make_dictionary):
         folder = tmp_path / name
         diagnostics = described.pop("diagnostics", {})
         save(Fit(make_dictionary(D), diagnostics), folder, {**DESCRIPTION, **described})
-        record("fit", [folder / MANIFEST_FILE], [], {}, started=0.0)
+        record("fit", [folder / MANIFEST], [], {}, started=0.0)
         return folder
 
     return make
@@ -109,7 +110,7 @@ def test_the_same_records_give_the_same_table(fitted):
 
 def test_a_record_that_is_lacking_damaged_or_of_another_fit_is_refused(fitted):
     folder = fitted()
-    path = sidecar(folder / MANIFEST_FILE)
+    path = sidecar(folder / MANIFEST)
     kept = path.read_text()
     path.write_text(json.dumps({**json.loads(kept), "sha256": "0" * 64}))
     with pytest.raises(UnweaveError, match="another fit"):

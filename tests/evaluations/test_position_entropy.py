@@ -6,7 +6,7 @@ import torch
 
 from unweave.activations.store import StoredTokens
 from unweave.errors import UnweaveError
-from unweave.evaluations.position_entropy import Settings, evaluate, gathered, rows_at
+from unweave.evaluations.position_entropy import Settings, evaluate, rows_at
 from unweave.evaluations.run import refitting
 
 POSITIONS = [1, 3]
@@ -44,11 +44,6 @@ def test_every_document_that_is_long_enough_gives_one_row_of_each_position(corpu
     assert rows.shape == (2, 540)
     assert (corpus.tokens.positions[rows] == np.array(POSITIONS)[:, None]).all()
     assert (corpus.tokens.docs[rows[0]] == corpus.tokens.docs[rows[1]]).all()
-
-
-def test_rows_are_gathered_in_the_order_they_are_asked_for(corpus):
-    rows = np.array([700, 3, 412])
-    assert torch.equal(gathered(corpus, rows), corpus.activations.x[torch.from_numpy(rows)])
 
 
 def test_bits_follow_what_is_said_at_a_position(corpus, make_data, make_dictionary, find):

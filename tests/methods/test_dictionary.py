@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from unweave.errors import UnweaveError
-from unweave.methods.dictionary import HISTORY_FILE, MANIFEST_FILE, TENSORS_FILE, Fit, load, read_manifest, save
+from unweave.files import MANIFEST
+from unweave.methods.dictionary import HISTORY_FILE, TENSORS_FILE, Fit, load, read_manifest, save
 from unweave.methods.linear import LinearDictionary
 
 
@@ -53,14 +54,14 @@ def test_points_of_a_curve_keep_the_steps_they_belong_to(fitted):
 
 @pytest.mark.parametrize("change", [{"form": "linear.Nothing"}, {"form": "nothing.At"}, {"traits": {"colour": 1}}])
 def test_what_this_code_does_not_know_is_refused(folder, change):
-    path = folder / MANIFEST_FILE
+    path = folder / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UnweaveError, match="a form or trait that this code does not know"):
         load(folder)
 
 
 def test_tensors_of_another_shape_than_the_manifest_says_are_refused(folder):
-    path = folder / MANIFEST_FILE
+    path = folder / MANIFEST
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "shapes": {**manifest["shapes"], "atoms": [9, 9]}}))
     with pytest.raises(UnweaveError, match="its manifest says"):
@@ -69,7 +70,7 @@ def test_tensors_of_another_shape_than_the_manifest_says_are_refused(folder):
 
 def test_saving_twice_writes_the_same_bytes(fitted, folder, tmp_path):
     save(fitted, tmp_path / "again", {"layer": 3})
-    for name in (TENSORS_FILE, MANIFEST_FILE, HISTORY_FILE):
+    for name in (TENSORS_FILE, MANIFEST, HISTORY_FILE):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
@@ -82,7 +83,7 @@ def test_tensors_that_were_changed_are_refused(folder):
         load(folder)
 
 
-@pytest.mark.parametrize("name", [TENSORS_FILE, MANIFEST_FILE])
+@pytest.mark.parametrize("name", [TENSORS_FILE, MANIFEST])
 def test_a_missing_file_is_refused(folder, name):
     (folder / name).unlink()
     with pytest.raises(UnweaveError, match=name):
@@ -91,13 +92,13 @@ def test_a_missing_file_is_refused(folder, name):
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "not json"])
 def test_a_damaged_manifest_is_refused(folder, content):
-    (folder / MANIFEST_FILE).write_text(content)
+    (folder / MANIFEST).write_text(content)
     with pytest.raises(UnweaveError, match="not a readable dictionary manifest"):
         load(folder)
 
 
 def test_a_dictionary_of_another_format_is_refused(folder):
-    path = folder / MANIFEST_FILE
+    path = folder / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 99}))
     with pytest.raises(UnweaveError, match="format version 99"):
         load(folder)

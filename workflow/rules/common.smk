@@ -18,8 +18,10 @@ try:
     from unweave.config import SITES, ExplorerLimits, Fit, LocalSource, Plan, PypiSource
     from unweave.costs.bill import require_disk
     from unweave.costs.work import evaluation_work, fit_work, harvest_rule, harvest_work, model_work
+    from unweave.devices import visible_gpus
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
+    from unweave.scheduling import schedule_here
 except ModuleNotFoundError as error:
     sys.exit(
         f"error: {error}: install envs/requirements.txt and envs/torch.txt into this environment, or use `make figures`"

@@ -27,9 +27,9 @@ from unweave.activations.writer import write_store
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.datasets.stored import hash_dataset, load_dataset
 from unweave.errors import UnweaveError
-from unweave.files import require_free_space, sha256_of
+from unweave.files import MANIFEST, require_free_space, sha256_of
 from unweave.models.hook_points import HookPoint, block_at, width
-from unweave.models.language_model import MANIFEST, LanguageModel, load_language_model, preferred_dtype
+from unweave.models.language_model import LanguageModel, load_language_model, preferred_dtype
 from unweave.progress import meter
 
 log = logging.getLogger(__name__)

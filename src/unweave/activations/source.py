@@ -51,6 +51,18 @@ class Activations(ABC):
     def statistics(self, *, row_norm: bool) -> Statistics:
         """Moments of the rows, or of the rows scaled to unit norm."""
 
+    def taken(self, rows: NDArray[np.int64]) -> Tensor:
+        """Take the rows (len(rows), d) of the given indices, in their order, in one pass."""
+        order = np.argsort(rows, kind="stable")
+        ascending = torch.from_numpy(rows[order])
+        kept, start = [], 0
+        for block in self.blocks():
+            first, last = torch.searchsorted(ascending, torch.tensor([start, start + len(block)])).tolist()
+            kept.append(block[ascending[first:last] - start])
+            start += len(block)
+        taken = torch.cat(kept)
+        return taken if (np.diff(rows) >= 0).all() else taken[torch.from_numpy(np.argsort(order))]
+
     def rows(self) -> Tensor:
         """All rows (n, d) as one float32 tensor."""
         return torch.cat(list(self.blocks()))

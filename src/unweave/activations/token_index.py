@@ -29,9 +29,9 @@ from unweave.activations.store import SCHEMA, opened, read_attributes, read_stat
 from unweave.activations.writer import write_statistics
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.errors import UnweaveError
-from unweave.files import sha256_of, staged_file
+from unweave.files import MANIFEST, sha256_of, staged_file
 from unweave.models.hook_points import HookPoint, width
-from unweave.models.language_model import MANIFEST, load_language_model
+from unweave.models.language_model import load_language_model
 from unweave.progress import meter
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unweave.commands.cells import cell
 from unweave.errors import UnweaveError
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ def compare(
         interval = "" if row["ci_low"] != row["ci_low"] else f"{row['ci_low']:.4g} to {row['ci_high']:.4g}"
         x = "" if row["x"] != row["x"] else f"{row['x_name']} {row['x']:g}"
         cells = (row["method"], row["layer"], row["fit_seed"], row["dataset"], row["label"], x)
-        table.add_row(
-            *(str(cell).replace("[", r"\[") for cell in cells), f"{row['value']:.4g}", interval, f"{row['n']}"
-        )
+        table.add_row(*map(cell, cells), f"{row['value']:.4g}", interval, f"{row['n']}")
     console = Console()
     console.print(table)
     if len(found) > most:

@@ -42,7 +42,8 @@ def locked_versions() -> dict[str, set[str]]:
 
 def _python() -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", found, "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer")
+    known = (3, 11) <= sys.version_info < (3, 14)
+    return Finding("Python", found, "" if known else "install Python 3.11, 3.12 or 3.13")
 
 
 def _packages() -> Finding:

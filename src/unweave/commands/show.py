@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from unweave.commands.cells import cell
 from unweave.errors import UnweaveError
+from unweave.files import MANIFEST
 
 
 def _of_activations(path: Path) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def contents(path: Path) -> dict[str, Any]:
     UnweaveError
         if it is none of these, missing or damaged.
     """
-    file = path / "manifest.json" if path.is_dir() else path
+    file = path / MANIFEST if path.is_dir() else path
     if not file.is_file():
         raise UnweaveError(f"{file}: no such file: name a file or folder below results/")
     if file.suffix not in READERS:
@@ -83,6 +85,5 @@ def show(
 
     table = Table(show_header=False, box=None)
     for name, value in flattened(contents(path)).items():
-        # Text of results is data, not markup.
-        table.add_row(name, value.replace("[", r"\["))
+        table.add_row(name, cell(value))
     Console().print(table)

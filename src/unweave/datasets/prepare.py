@@ -30,12 +30,11 @@ from unweave.datasets.document import Place, require_file
 from unweave.datasets.selection import Selection, select
 from unweave.datasets.splitting import held_out
 from unweave.errors import UnweaveError
-from unweave.files import require_free_space, sha256_of, staged_folder, write_json
+from unweave.files import MANIFEST, require_free_space, sha256_of, staged_folder, write_json
 
 FEATURES = Features(
     {"text": Value("string"), "label": Value("int64"), "split": Value("string"), "source_id": Value("string")}
 )
-MANIFEST = "manifest.json"
 PACKAGES = ("datasets", "numpy", "pyarrow")
 
 

@@ -182,14 +182,7 @@ def last_tokens(name: str, corpus: Corpus, dictionary: Dictionary, device: torch
     if len(np.unique(labels[labels >= 0])) < 2:
         raise UnweaveError(f"{name}: needs labelled texts of two classes: use a labelled data set")
     rows = last[labels >= 0]
-    found: list[torch.Tensor] = []
-    start = 0
-    for block in corpus.activations.blocks():
-        inside = rows[(rows >= start) & (rows < start + len(block))] - start
-        found.append(block[torch.from_numpy(inside)])
-        start += len(block)
-    # Documents are stored one after the other, so that their last rows ascend as they do.
-    x = torch.cat(found).to(device)
+    x = corpus.activations.taken(rows).to(device)
     codes = dictionary.encode(x)
     return Texts(codes.double().cpu().numpy(), x.double().cpu().numpy(), labels[labels >= 0])
 

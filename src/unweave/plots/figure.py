@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from unweave.plots.sentences import grid
+from unweave.plots.sentences import grid, literal
 from unweave.plots.style import house
 
 
@@ -20,5 +20,7 @@ def save(figure: Figure, data: pd.DataFrame, stem: Path | str, printed: pd.DataF
     data.to_csv(f"{stem}.csv", index=False, float_format="%.10g", lineterminator="\n")
     if printed is not None:
         cells = printed.astype("string").fillna("")
-        Path(f"{stem}.md").write_text(grid(list(cells.columns), cells.to_numpy().tolist()), encoding="utf-8")
+        Path(f"{stem}.md").write_text(
+            grid(list(cells.columns), map(literal, cells.to_numpy().tolist())), encoding="utf-8"
+        )
         Path(f"{stem}.tex").write_text(cells.to_latex(index=False, escape=True, na_rep=""), encoding="utf-8")

@@ -28,18 +28,11 @@ PAPERS = {"ica": "ICA Lens", "bae": "Binary Autoencoder", "snmf": "Semi-NMF", "s
 @style.house()
 def draw(card: pd.DataFrame, scores: pd.DataFrame, titles: Titles) -> Figure:
     """List the claims of each paper with their verdicts and the difference that decided."""
-    handles = [
-        Line2D(
-            [], [], color=colour, marker=marker, linestyle="", label=f"{verdict} ({(card['verdict'] == verdict).sum()})"
-        )
-        for verdict, (colour, marker) in VERDICTS.items()
-    ]
     papers = [paper for paper in PAPERS if paper in set(card["paper"])]
     heights = [0.35 + ROW * int((card["paper"] == paper).sum()) for paper in papers]
     model = title(titles, "models", str(scores["model"].mode().iloc[0]))
-    frames = sheet(
-        heights, handles, f"{model}, a small stand-in: verdicts are about this run, not about the papers' models"
-    )
+    note = f"{model}, a small stand-in: verdicts are about this run, not about the papers' models"
+    frames = sheet(heights, _legend(card, VERDICTS), note)
     for frame, paper in zip(frames, papers, strict=True):
         (ax,) = frame.axes(1, left=0.1, top=0.28, bottom=0.02)
         _list(ax, card[card["paper"] == paper], PAPERS[paper])
@@ -56,12 +49,9 @@ NULL_VERDICTS: Mapping[str, tuple[str, str]] = {
 @style.house()
 def draw_nulls(table: pd.DataFrame, scores: pd.DataFrame, titles: Titles) -> Figure:
     """List what has learned nothing, and whether it scores what chance gives."""
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linestyle="", label=f"{name} ({(table['verdict'] == name).sum()})")
-        for name, (colour, marker) in NULL_VERDICTS.items()
-    ]
     model = title(titles, "models", str(scores["model"].mode().iloc[0]))
-    (frame,) = sheet([0.35 + ROW * len(table)], handles, f"{model}; measured less chance, with 95 % interval")
+    note = f"{model}; measured less chance, with 95 % interval"
+    (frame,) = sheet([0.35 + ROW * len(table)], _legend(table, NULL_VERDICTS), note)
     (ax,) = frame.axes(1, left=0.1, top=0.28, bottom=0.02)
     _list(ax, table.assign(text=table["null"]), "What has learned nothing", NULL_VERDICTS)
     return frame.figure
@@ -74,6 +64,13 @@ def null_findings(table: pd.DataFrame) -> str:
         for _, row in table.iterrows()
     ]
     return grid(["null", "verdict", "measured", "chance", "difference"], rows)
+
+
+def _legend(rows: pd.DataFrame, looks: Mapping[str, tuple[str, str]]) -> list[Line2D]:
+    return [
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=f"{name} ({(rows['verdict'] == name).sum()})")
+        for name, (colour, marker) in looks.items()
+    ]
 
 
 def _list(ax: Axes, rows: pd.DataFrame, heading: str, looks: Mapping[str, tuple[str, str]] = VERDICTS) -> None:

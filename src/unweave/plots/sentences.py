@@ -1,6 +1,7 @@
 """Markdown that is computed from the tables behind the figures, so that no number in a text is typed by hand."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 import pandas as pd
 
@@ -12,6 +13,14 @@ from unweave.results.references import References
 def bullets(lines: Iterable[str]) -> str:
     """Markdown list of sentences."""
     return "\n".join(f"- {line}." for line in lines)
+
+
+MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]|~$"})
+
+
+def literal(cells: Iterable[str]) -> list[str]:
+    """Cells of a Markdown table that are shown as they stand: nothing in them is read as markup or as a formula."""
+    return [escape(cell, quote=False).translate(MARKDOWN) for cell in cells]
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.errors import UnweaveError
-from unweave.files import sha256_of
-from unweave.methods.dictionary import MANIFEST_FILE, read_manifest
+from unweave.files import MANIFEST, sha256_of
+from unweave.methods.dictionary import read_manifest
 from unweave.provenance import sidecar
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def fit_costs(folders: Iterable[Path]) -> "pd.DataFrame":
 
 def _cost(folder: Path) -> dict[str, Any]:
     description, diagnostics = (read_manifest(folder)[part] for part in ("description", "diagnostics"))
-    path = sidecar(folder / MANIFEST_FILE)
+    path = sidecar(folder / MANIFEST)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         fitted, measured = recorded["sha256"], {name: recorded[name] for name in MEASURED}
     except (OSError, ValueError, KeyError, TypeError):
         raise UnweaveError(f"{path}: not a readable record of a fit: delete {folder} and run again") from None
-    if fitted != sha256_of(folder / MANIFEST_FILE):
+    if fitted != sha256_of(folder / MANIFEST):
         raise UnweaveError(f"{path}: is the record of another fit than {folder}: delete both and run again")
     return {
         **{name: description[name] for name in FIT},

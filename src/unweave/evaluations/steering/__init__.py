@@ -29,19 +29,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from unweave.config import Strict
-from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
 from unweave.evaluations.judge import Judge, JudgeSettings, concept_rating, fluency_rating
 from unweave.evaluations.resampled_scores import mean_score
 from unweave.evaluations.steering.calibration import Calibrated, calibrate, divergence_from
-from unweave.evaluations.steering.directions import in_residual_stream, raised_tokens
+from unweave.evaluations.steering.directions import drawn_features, in_residual_stream, raised_tokens, random_like
 from unweave.evaluations.steering.generation import continuations, mean_losses
+from unweave.evaluations.steering.prompt import read_prompt
 from unweave.evaluations.steering.proxies import Anchors, concept, fluency, harmonic, hit_rates, repetition
 from unweave.methods.dictionary import Dictionary
-from unweave.models.hook_points import HookPoint, capture
 from unweave.models.language_model import load_language_model
 from unweave.results.scores import Score
 
@@ -106,13 +104,9 @@ class Steered:
         self.model, self._settings, self._layer = language_model.model, settings, data.layer
         self._tokenizer = language_model.tokenizer
         self._judge = Judge(settings.judge) if settings.judge else None
-        self._prompt = torch.tensor(language_model.tokenizer(settings.prompt)["input_ids"], device=data.device)
-        point = HookPoint("resid", data.layer)
-        with capture(self.model, [point]) as found:
-            self.model(input_ids=self._prompt[None], use_cache=False)
-        self._stream = found[point][0].float()
+        self._prompt = read_prompt(language_model, settings.prompt, data.layer, data.device)
         self._generator = torch.Generator().manual_seed(seed)
-        d = self._stream.shape[1]
+        d = self._prompt.stream.shape[1]
         self.unsteered = self._continue(torch.zeros(UNSTEERED, d, device=data.device))
         rng = np.random.default_rng(seed)
         self.shuffled = rng.permuted(self.unsteered, axis=1)
@@ -123,14 +117,14 @@ class Steered:
 
     def _continue(self, added: Tensor) -> Integers:
         tokens = self._settings.tokens
-        found = continuations(self.model, self._layer, self._prompt, added, tokens, self._generator)
+        found = continuations(self.model, self._layer, self._prompt.ids, added, tokens, self._generator)
         drawn: Integers = found.cpu().numpy()
         return drawn
 
     def _losses(self, tokens: Integers) -> Floats:
-        device = self._prompt.device
+        device = self._prompt.ids.device
         losses: Floats = (
-            mean_losses(self.model, self._prompt, torch.from_numpy(tokens).to(device)).double().cpu().numpy()
+            mean_losses(self.model, self._prompt.ids, torch.from_numpy(tokens).to(device)).double().cpu().numpy()
         )
         return losses
 
@@ -140,9 +134,8 @@ class Steered:
         cells = [(sign, target) for sign in SIGNS for target in settings.targets]
         signed = torch.stack([sign * v for v in directions for sign, _ in cells])
         targets = torch.tensor([target for _ in directions for _, target in cells], device=directions.device)
-        # The first position is a sink far longer than the others.
-        unit = float(self._stream[1:].norm(dim=1).mean()) if len(self._stream) > 1 else float(self._stream.norm())
-        calibrated = calibrate(divergence_from(self.model, self._layer, self._stream), signed, targets, unit)
+        divergence = divergence_from(self.model, self._layer, self._prompt.stream)
+        calibrated = calibrate(divergence, signed, targets, self._prompt.unit)
         added = (calibrated.strengths[:, None] * signed).repeat_interleave(settings.samples, dim=0)
         tokens = self._continue(added)
         fluent = fluency(self._losses(tokens), repetition(tokens), self.anchors)
@@ -197,21 +190,15 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     Raises
     ------
     UnweaveError
-        if the dictionary writes nothing to the residual stream.
+        if the dictionary writes nothing to the residual stream, or fewer than two of its atoms are not zero.
     """
     rng = np.random.default_rng(seed)
-    with_length = np.flatnonzero((dictionary.atoms.norm(dim=1) > 0).cpu().numpy())
-    if len(with_length) < 2:
-        raise UnweaveError(
-            f"{len(with_length)} atoms are not zero, two are needed: leave steering out for this dictionary"
-        )
-    drawn = torch.from_numpy(np.sort(rng.permutation(with_length)[: settings.features])).to(data.device)
+    drawn = drawn_features(dictionary, settings.features, rng)
     steered = Steered(data, settings, seed)
     site = dictionary.traits.writes or data.site
     directions = in_residual_stream(steered.model, site, data.layer, dictionary.atoms[drawn].float())
-    random = normalize(torch.from_numpy(rng.standard_normal(tuple(directions.shape))).float()).to(data.device)
     scores: list[Score] = []
-    for label, chosen in (("", directions), ("random directions", random)):
+    for label, chosen in (("", directions), ("random directions", random_like(directions, rng))):
         scores += _scores(label, steered.rate(chosen), settings, seed)
     for metric, value in steered.validity(directions, rng).items():
         scores.append(

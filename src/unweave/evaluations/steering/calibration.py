@@ -21,17 +21,21 @@ Divergence = Callable[[Tensor, Tensor], Tensor]
 """KL (n,) of adding the strengths (n,) times the directions (n, d)."""
 
 
-def divergence_from(model: PreTrainedModel, layer: int, stream_TD: Tensor) -> Divergence:
+def divergence_from(model: PreTrainedModel, layer: int, stream_TD: Tensor, *, last_only: bool = False) -> Divergence:
     """KL(unsteered || steered) in nats of the next token after a prompt, whose residual stream after a block is given.
 
-    The directions are added at every position. Only the blocks above are run, for many directions at once.
+    The directions are added at every position, or at the last. Only the blocks above are run, for many directions at
+    once.
     """
+    where_T1 = torch.ones_like(stream_TD[:, :1])
+    if last_only:
+        where_T1[:-1] = 0
     clean = logits_from(model, layer, stream_TD[None])[0, -1].float().log_softmax(dim=-1)
 
     def divergence(strengths: Tensor, directions: Tensor) -> Tensor:
         found = []
         for alpha, v in zip(torch.split(strengths, BATCH), torch.split(directions, BATCH), strict=True):
-            steered = stream_TD + (alpha[:, None] * v)[:, None]
+            steered = stream_TD + where_T1 * (alpha[:, None] * v)[:, None]
             log_p = logits_from(model, layer, steered)[:, -1].float().log_softmax(dim=-1)
             kl = kl_div(log_p, clean.expand_as(log_p), reduction="none", log_target=True).sum(dim=1)
             found.append(kl.clamp_min(0))

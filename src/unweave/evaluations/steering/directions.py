@@ -1,15 +1,38 @@
 """What a feature adds to the residual stream after its block."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 
 from unweave.errors import UnweaveError
+from unweave.methods.dictionary import Dictionary
 from unweave.models.hook_points import HookPoint, capture, replaced
 
 VOCABULARY = 25
 """Tokens that a direction raises most."""
+
+
+def drawn_features(dictionary: Dictionary, n: int, rng: np.random.Generator) -> Tensor:
+    """Draw `n` features (F,), all where there are fewer, whose atoms are not zero, in ascending order.
+
+    Raises
+    ------
+    UnweaveError
+        if fewer than two atoms are not zero.
+    """
+    with_length = np.flatnonzero((dictionary.atoms.norm(dim=1) > 0).cpu().numpy())
+    if len(with_length) < 2:
+        raise UnweaveError(
+            f"{len(with_length)} atoms are not zero, two are needed: leave this evaluation out for this dictionary"
+        )
+    return torch.from_numpy(np.sort(rng.permutation(with_length)[:n])).to(dictionary.atoms.device)
+
+
+def random_like(directions: Tensor, rng: np.random.Generator) -> Tensor:
+    """Random unit directions of the same number and width (F, d), where the others are."""
+    return normalize(torch.from_numpy(rng.standard_normal(tuple(directions.shape))).float()).to(directions.device)
 
 
 def in_residual_stream(model: PreTrainedModel, site: str, layer: int, atoms: Tensor) -> Tensor:
