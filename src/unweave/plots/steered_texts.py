@@ -70,7 +70,7 @@ def _list(ax: Axes, rows: pd.DataFrame, heading: str) -> None:
     ax.set(xlim=(0, 1), ylim=(-len(rows) + 0.4, 0.6), xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    ax.set_title(f"{heading}: direction, words it raises, text, its loss without the direction (nats per token)")
+    ax.set_title(f"{heading}: words that are raised, text, its loss in nats per token")
 
 
 def _cells(row: pd.Series) -> tuple[str, str, str, str]:
