@@ -88,7 +88,7 @@ def cells(line: "Line") -> tuple[str, ...]:
 
 
 def calibrate(
-    benchmarks: Annotated[Path, typer.Argument(help="benchmark files of a finished run")] = Path("logs/benchmarks"),
+    results: Annotated[Path, typer.Argument(help="folder of results of a finished run")] = Path("results"),
     config: ConfigFile = DEFAULT,
     output: Annotated[Path | None, typer.Option(help="file to write; without it rates are compared only")] = None,
 ) -> None:
@@ -99,7 +99,7 @@ def calibrate(
     from unweave.costs.bill import compared
     from unweave.costs.calibration import measured_jobs, read_rates, write_rates
 
-    jobs = measured_jobs(benchmarks, read_plan(config))
+    jobs = measured_jobs(results, read_plan(config))
     if output is not None:
         write_rates(output, jobs)
     known = read_rates() if output is None else read_rates(output)

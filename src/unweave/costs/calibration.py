@@ -1,8 +1,9 @@
 """Rates from measured runs: seconds of a core for a job of each kind, as a start-up and a share of its work.
 
-Snakemake writes one benchmark file for each job (CPU seconds, peak memory). Of each kind of job the rate is the median
-of what was measured: seconds beyond the start-up for each operation. A kind that was never measured takes the median of
-its rule.
+The record beside each result says what its job took: CPU seconds and peak memory, as the kernel counted them.
+(Snakemake's benchmark files are samples, and miss what follows the last one: a sixth of the CPU time of a run.) Of each
+kind of job the rate is the median of what was measured: seconds beyond the start-up for each operation. A kind that was
+never measured takes the median of its rule.
 """
 
 import json
@@ -12,10 +13,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unweave.config import PROJECT, Plan
+from unweave.config import PROJECT, Fit, HarvestSettings, Plan
 from unweave.costs.work import Work, evaluation_work, fit_work, harvest_rule, harvest_work
 from unweave.errors import UnweaveError
 from unweave.files import write_json
+from unweave.provenance import SUFFIX, result_of
 
 RATES = PROJECT / "resources" / "rates.json"
 START_UP = 3.0
@@ -33,45 +35,59 @@ class Measured:
     """Peak resident bytes."""
 
 
-def measured_jobs(folder: Path, plan: Plan) -> list[Measured]:
-    """Jobs of `plan` whose benchmark files lie in `folder` (logs/benchmarks).
+def measured_jobs(results: Path, plan: Plan) -> list[Measured]:
+    """Jobs of `plan` whose results lie in a folder (results), with what their records say.
 
     Raises
     ------
     UnweaveError
-        if there is none, or one is damaged.
+        if there is none, or a record is damaged.
     """
     planned = _planned(plan)
-    found = []
-    for path in sorted(folder.rglob("*.jsonl")):
+    found: dict[Job, Measured] = {}
+    for path in sorted(results.rglob(f".*{SUFFIX}")):
         try:
-            content = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
-            work = planned.get((content["rule_name"], frozenset(content["wildcards"].items())))
-            if work is not None:
-                found.append(Measured(work, float(content["cpu_time"]), 1e6 * float(content["max_rss"])))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            raise UnweaveError(f"{path}: is not a benchmark file of a finished job: delete it and run again") from None
+            record = json.loads(path.read_text(encoding="utf-8"))
+            job = _job(record)
+            if job is not None and job in planned:
+                found[job] = Measured(planned[job], record["cpu_seconds"] + 0.0, record["peak_memory_bytes"] + 0.0)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+            raise UnweaveError(f"{path}: a damaged record: delete {result_of(path)} and run again") from None
     if not found:
-        raise UnweaveError(f"{folder}: holds no benchmark file of this configuration: run it first")
-    return found
+        raise UnweaveError(f"{results}: holds no result of this configuration: run it first")
+    return list(found.values())
 
 
-def _planned(plan: Plan) -> dict[tuple[str, frozenset[tuple[str, str]]], Work]:
-    """Work of the fits, evaluations and harvests of a plan by the name and the wildcards of their rule."""
+Job = tuple[str, str | Fit, str]
+"""Rule; then corpus of a harvest, or dictionary; then the evaluation, if it is one."""
 
-    def key(rule: str, wildcards: Mapping[str, Any]) -> tuple[str, frozenset[tuple[str, str]]]:
-        return rule, frozenset((name, str(value)) for name, value in wildcards.items())
 
-    harvests = {
-        key(harvest_rule(model, group), {"corpus": corpus}): harvest_work(plan, model, corpus, group)
+def _job(record: Mapping[str, Any]) -> Job | None:
+    """Which job a record is about; None for stages that cost next to nothing."""
+    spec = record["spec"]
+    match record["stage"]:
+        case "harvest":
+            where = spec["description"]
+            return harvest_rule(where["model"], HarvestSettings(**spec["settings"])), str(where["corpus"]), ""
+        case "fit":
+            return "fit", Fit(**{name: spec["description"][name] for name in Fit._fields}), ""
+        case "evaluate":
+            key = {**spec["key"], "seed": spec["key"]["fit_seed"]}
+            return "evaluate", Fit(**{name: key[name] for name in Fit._fields}), str(key["evaluation"])
+    return None
+
+
+def _planned(plan: Plan) -> dict[Job, Work]:
+    """Work of the fits, evaluations and harvests of a plan."""
+    harvests: dict[Job, Work] = {
+        (harvest_rule(model, group), corpus, ""): harvest_work(plan, model, corpus, group)
         for model, settings in plan.config.harvest.items()
         for group in settings.groups()
         for corpus in plan.config.corpora
     }
-    fits = {key("fit", fit._asdict()): fit_work(plan, fit) for fit in plan.fits}
-    evaluations = {
-        key("evaluate", {"evaluation": name, **fit._asdict()}): evaluation_work(plan, name, fit)
-        for name, fit in plan.scores
+    fits: dict[Job, Work] = {("fit", fit, ""): fit_work(plan, fit) for fit in plan.fits}
+    evaluations: dict[Job, Work] = {
+        ("evaluate", fit, name): evaluation_work(plan, name, fit) for name, fit in plan.scores
     }
     return harvests | fits | evaluations
 
