@@ -20,7 +20,7 @@ from pathlib import Path
 
 from unweave.config import PROJECT
 from unweave.files import write_json
-from unweave.provenance import SUFFIX
+from unweave.provenance import sidecars
 
 JOBS, MEMORY_MB = 8, 20_000
 GROUPS = Path("/sys/fs/cgroup/memory")
@@ -58,7 +58,7 @@ def memory_shares(folder: Path) -> dict[str, float]:
 
 def thread_shares(folder: Path) -> dict[str, float]:
     """Mean number of busy threads of every job that is not short, over what it was given, by output."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / "results").rglob(f".*{SUFFIX}")]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sidecars(folder / "results")]
     return {
         record["output"]: record["cpu_seconds"] / record["wall_seconds"] / int(record["threads"])
         for record in records

@@ -26,6 +26,11 @@ def sidecar(path: Path) -> Path:
     return path.with_name(f".{path.name}{SUFFIX}")
 
 
+def sidecars(folder: Path) -> list[Path]:
+    """Provenance files of all results below a folder, sorted."""
+    return sorted(path for path in folder.rglob(f".*{SUFFIX}") if not path.is_dir())
+
+
 def result_of(record: Path) -> Path:
     """Find the result that a provenance file belongs to."""
     return record.with_name(record.name.removeprefix(".").removesuffix(SUFFIX))

@@ -17,7 +17,7 @@ from unweave.config import PROJECT, Fit, HarvestSettings, Plan
 from unweave.costs.work import Work, evaluation_work, fit_work, harvest_rule, harvest_work
 from unweave.errors import UnweaveError
 from unweave.files import write_json
-from unweave.provenance import SUFFIX, result_of
+from unweave.provenance import result_of, sidecars
 
 RATES = PROJECT / "resources" / "rates.json"
 START_UP = 3.0
@@ -45,12 +45,12 @@ def measured_jobs(results: Path, plan: Plan) -> list[Measured]:
     """
     planned = _planned(plan)
     found: dict[Job, Measured] = {}
-    for path in sorted(results.rglob(f".*{SUFFIX}")):
+    for path in sidecars(results):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             job = _job(record)
             if job is not None and job in planned:
-                found[job] = Measured(planned[job], record["cpu_seconds"] + 0.0, record["peak_memory_bytes"] + 0.0)
+                found[job] = Measured(planned[job], float(record["cpu_seconds"]), float(record["peak_memory_bytes"]))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
             raise UnweaveError(f"{path}: a damaged record: delete {result_of(path)} and run again") from None
     if not found:

@@ -37,9 +37,10 @@ def _said(selection: Selection, metric: str) -> pd.DataFrame:
     """Rows of a metric, whose label is split into the direction's name and what is said of it."""
     at_layer = selection.scores["layer"] == selection.layer
     rows: pd.DataFrame = selection.scores[at_layer & (selection.scores["metric"] == metric)]
-    parts = rows["label"].map(_one_line).str.split(": ", n=1, expand=True)
+    labels = rows["label"].map(_one_line)
+    parts = labels.str.split(": ", n=1, expand=True)
     titles = [selection.titles[arm] for arm in rows["arm"]]
-    return rows.assign(title=titles, label=rows["label"].map(_one_line), name=parts[0], said=parts[1])
+    return rows.assign(title=titles, label=labels, name=parts[0], said=parts[1])
 
 
 def _texts(selection: Selection) -> pd.DataFrame:

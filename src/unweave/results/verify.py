@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unweave.errors import UnweaveError
 from unweave.files import sha256_of
-from unweave.provenance import SUFFIX, recorded_files, result_of
+from unweave.provenance import recorded_files, result_of, sidecars
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def compare(folder: Path) -> Comparison:
     recorded: dict[Path, str] = {}
     changed, missing, unchanged = [], [], 0
     files = {path for path in folder.rglob("*") if not path.is_dir()}
-    records = {path for path in files if path.name.startswith(".") and path.name.endswith(SUFFIX)}
-    for record in sorted(records):
+    records = sidecars(folder)
+    for record in records:
         try:
             recorded |= recorded_files(result_of(record))
         except UnweaveError:
@@ -53,4 +53,4 @@ def compare(folder: Path) -> Comparison:
             changed.append(path)
         else:
             unchanged += 1
-    return Comparison(unchanged, missing, changed, sorted(files - records - recorded.keys()))
+    return Comparison(unchanged, missing, changed, sorted(files.difference(records, recorded)))

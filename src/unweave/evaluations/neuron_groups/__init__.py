@@ -29,9 +29,10 @@ from unweave.evaluations.neuron_groups.supports import core, exclusive, features
 from unweave.evaluations.resampled_scores import mean_score
 from unweave.evaluations.steering.calibration import calibrate, divergence_from
 from unweave.evaluations.steering.directions import in_residual_stream
+from unweave.evaluations.steering.prompt import Prompt, read_prompt
 from unweave.evaluations.temporal_geometry.prompts import FAMILIES, read_terms
 from unweave.methods.dictionary import Dictionary
-from unweave.models.hook_points import HookPoint, capture
+from unweave.models.hook_points import HookPoint
 from unweave.models.language_model import LanguageModel, load_language_model
 from unweave.models.partial_forward import logits_from
 from unweave.results.scores import Score
@@ -59,27 +60,6 @@ class Settings(Strict):
     )
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """Residual stream (T, d) of a prompt after the block, and its next-token logits (vocabulary,)."""
-
-    stream: Tensor
-    logits: Tensor
-
-
-def read_prompts(model: LanguageModel, layer: int) -> list[Prompt]:
-    """Run the model on all prompts."""
-    found = []
-    for text in PROMPTS:
-        ids = torch.tensor([model.tokenizer(text)["input_ids"]], device=model.model.device)
-        point = HookPoint("resid", layer)
-        with capture(model.model, [point]) as activations:
-            model.model(input_ids=ids, use_cache=False)
-        stream = activations[point][0].float()
-        found.append(Prompt(stream, logits_from(model.model, layer, stream[None])[0, -1].float()))
-    return found
-
-
 def term_tokens(model: LanguageModel, names: Sequence[str]) -> Tensor:
     """First token (count,) of each term after a space."""
     return torch.tensor([model.tokenizer(f" {name}")["input_ids"][0] for name in names])
@@ -90,11 +70,11 @@ def amplified(model: LanguageModel, layer: int, prompts: Sequence[Prompt], direc
     changes = []
     targets = torch.full((len(directions),), TARGET_KL, device=directions.device)
     for prompt in prompts:
-        unit = float(prompt.stream[1:].norm(dim=1).mean())
-        found = calibrate(divergence_from(model.model, layer, prompt.stream), directions, targets, unit)
+        plain = logits_from(model.model, layer, prompt.stream[None])[0, -1].float()
+        found = calibrate(divergence_from(model.model, layer, prompt.stream), directions, targets, prompt.unit)
         steered = prompt.stream + (found.strengths[:, None] * directions)[:, None]
         logits = logits_from(model.model, layer, steered)[:, -1].float()
-        changes.append((logits - prompt.logits) - (logits - prompt.logits).mean(dim=1, keepdim=True))
+        changes.append((logits - plain) - (logits - plain).mean(dim=1, keepdim=True))
     return torch.stack(changes, dim=1)
 
 
@@ -124,7 +104,7 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
     codes = dictionary.encode(terms.x).double().cpu().numpy()
     atoms = dictionary.atoms.double().cpu().numpy()
     masks = supports(atoms, settings.support)
-    prompts = read_prompts(model, data.layer)
+    prompts = [read_prompt(model, text, data.layer, data.device) for text in PROMPTS]
     tokens = {family: term_tokens(model, names) for family, names in FAMILIES.items()}
     scores: list[Score] = []
     for number, (family, names) in enumerate(FAMILIES.items()):
