@@ -87,7 +87,7 @@ $(GOLDEN)/.ready: $(VENV)/.ready envs/requirements-golden.txt
 
 # Its shape checks bind dimensions across nested calls and fail on correct shapes: hence the variable.
 golden: $(GOLDEN)/.ready ## our evaluations beside sae-bench and sae-probes on the same inputs
-	JAXTYPING_DISABLE=1 PYTHONPATH=src $(GOLDEN)/bin/python -m pytest tests/golden
+	JAXTYPING_DISABLE=1 PYTHONPATH=src $(GOLDEN)/bin/python -m pytest --confcutdir tests/golden tests/golden
 
 truth: $(VENV)/.ready ## what was planted, and is it found: benchmarks/truth/truth.json
 	PYTHONPATH=src:. $(BIN)/python -m benchmarks.truth

@@ -4,8 +4,8 @@
 with eight jobs at a time, in a control group that may hold no more memory than Snakemake may hand out (Linux, root).
 
 Each job is held against its rule: peak memory in its benchmark file against `mem_mb`, processor time per second in its
-record against its threads. The clone is kept: scores and the data of figures are compared, byte by byte, with those of
-an undisturbed RUN, if one is named. Writes benchmarks/load.json.
+record against its threads. The clone is kept: scores and figures are compared with those of an undisturbed RUN, if one
+is named. Writes benchmarks/load.json.
 """
 
 import argparse
@@ -14,9 +14,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pandas as pd
 
 from unweave.config import PROJECT
 from unweave.files import write_json
@@ -73,17 +75,29 @@ def worst(shares: dict[str, float]) -> dict[str, object]:
 
 
 def differing(one: Path, other: Path) -> dict[str, object]:
-    """Score tables and data of figures that two runs do not have in the same bytes."""
-    patterns = {"scores": "results/scores/**/*.parquet", "figures": "figures/**/*.csv"}
+    """Score tables and figures that two runs do not have alike.
 
-    def contents(folder: Path, pattern: str) -> dict[str, bytes]:
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob(pattern)}
+    Scores are compared but for the commit they were made at, which two runs may differ in without a change of any code
+    that made them; data and images of figures are compared byte by byte.
+    """
 
+    def scores(path: Path) -> bytes:
+        return pd.read_parquet(path).drop(columns="code").to_csv(index=False).encode()
+
+    kinds: dict[str, tuple[str, Callable[[Path], bytes]]] = {
+        "scores": ("results/scores/**/*.parquet", scores),
+        "data_of_figures": ("figures/**/*.csv", Path.read_bytes),
+        "images_of_figures": ("figures/**/*.png", Path.read_bytes),
+    }
     found: dict[str, object] = {}
-    for kind, pattern in patterns.items():
-        here, there = contents(one, pattern), contents(other, pattern)
-        names = sorted(name for name in here | there if here.get(name) != there.get(name))
-        found[kind] = {"compared": len(here | there), "differing": names}
+    for kind, (pattern, content) in kinds.items():
+        names = sorted({path.relative_to(run).as_posix() for run in (one, other) for path in run.glob(pattern)})
+        alike = {
+            name
+            for name in names
+            if (one / name).exists() and (other / name).exists() and content(one / name) == content(other / name)
+        }
+        found[kind] = {"compared": len(names), "differing": [name for name in names if name not in alike]}
     return found
 
 

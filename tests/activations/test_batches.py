@@ -98,7 +98,7 @@ class TestBothWays:
         assert torch.equal(shown.sort().values, torch.arange(50))
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(st.integers(1, 130), st.integers(1, 40), st.integers(0, 12), st.integers(0, 99))
 def test_streams_of_any_size_keep_their_promises(n, size, start, seed):
     if n < size:

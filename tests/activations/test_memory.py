@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unweave.activations.memory import InMemoryActivations
@@ -24,7 +24,6 @@ def test_statistics_are_those_of_the_rows() -> None:
     assert found.n == 25
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.integers(0, 19_999), max_size=40))
 def test_rows_are_taken_in_the_order_asked_for(rows: list[int]) -> None:
     wanted = np.array(rows, dtype=np.int64)

@@ -30,7 +30,7 @@ def assert_close_covariances(
     assert (np.abs(found - expected) / scale).max() < 3e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(2, 300), d=st.integers(1, 8), seed=st.integers(0, 9), cuts=st.lists(st.integers(0, 300), max_size=6)
 )
@@ -43,7 +43,7 @@ def test_moments_of_any_split_equal_those_of_numpy_in_float64(n: int, d: int, se
     assert_close_covariances(covariance, np.cov(exact.T, ddof=0).reshape(d, d), np.ptp(exact, axis=0))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 9), shift=st.sampled_from([-64.0, 0.5, 4096.0]), scale=st.sampled_from([0.125, 2.0, 1024.0]))
 def test_moments_follow_a_shift_and_a_scale_of_the_rows(seed: int, shift: float, scale: float) -> None:
     x = np.round(rows(200, 4, seed) * 16).clip(-(2**12), 2**12).astype(np.float32) / 16

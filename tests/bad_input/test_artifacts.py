@@ -29,7 +29,7 @@ from unweave.results import scores
 from unweave.results.frozen import require_listed
 from unweave.results.index_page import page
 
-MANY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=50, suppress_health_check=list(HealthCheck))
 DAMAGE = st.tuples(st.sampled_from(sorted(damage.EVERY)), st.integers(0, 2**32))
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),

@@ -87,13 +87,13 @@ def plan_or_refusal(content):
     return refusal
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(content=mutations(EMBEDDED))
 def test_any_mutation_of_the_configuration_is_planned_or_refused_in_one_line(content):
     plan_or_refusal(content)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_mutation_of_a_registry_is_planned_or_refused_in_one_line(data, tmp_path_factory):
     name = data.draw(st.sampled_from(REGISTRIES))
@@ -106,7 +106,7 @@ def test_any_mutation_of_a_registry_is_planned_or_refused_in_one_line(data, tmp_
     plan_or_refusal({**EMBEDDED, "registry": str(folder)})
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_registry_of_any_bytes_is_planned_or_refused_in_one_line(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")

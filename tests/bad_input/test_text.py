@@ -86,7 +86,7 @@ def test_hostile_text_is_stored_as_it_is_and_harvested_soundly(kind, model_folde
     assert_sound(harvested(tmp_path, model_folder, folder), texts, model_folder)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=60), max_size=12))
 def test_any_text_is_harvested_soundly_or_refused(texts, model_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")

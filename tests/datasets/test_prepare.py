@@ -96,7 +96,7 @@ def test_an_older_result_is_replaced(entry: DatasetEntry, wheel: Path, tmp_path:
     assert "stale.arrow" not in contents(tmp_path / "out")
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(st.text("aB \n", min_size=1, max_size=6), st.booleans()), max_size=40), data=st.data())
 def test_no_text_is_in_both_splits_and_labels_stay_with_their_texts(
     rows: list[tuple[str, bool]], data: st.DataObject, tmp_path: Path, entry_of: EntryOf

@@ -91,7 +91,7 @@ def test_the_bound_grows_with_the_power_of_the_dimension():
 
 
 @given(st.integers(2, 4), st.floats(0.2, 0.8), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_set_of_lines_covers_a_sphere_with_fewer_than_the_bound(m, eps, seed):
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((4000, m))

@@ -21,7 +21,7 @@ from unweave.methods.linear import LinearDictionary
 D, N = 8, 300
 CPU = torch.device("cpu")
 NO_MODEL = Settings(k=3, patched_tokens=0)
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_planted_ranks_are_counted_whatever_the_decoder_allows(make_corpus, make
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_a_group_writes_does_not_depend_on_its_basis(seed):
     rng = np.random.default_rng(seed)
     factor, blocks = torch.from_numpy(rng.standard_normal((2, 3, 3))), torch.from_numpy(rng.standard_normal((2, 3, 7)))

@@ -45,7 +45,7 @@ def test_features_fire_as_often_as_they_should(firing):
 
 
 @given(st.integers(1, 300), st.floats(0, 3), st.floats(0.01, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_zipf_probabilities_sum_to_their_total_and_never_pass_a_half(features, exponent, share):
     total = share * features / 2
     probabilities = zipf_probabilities(features, exponent, total)
@@ -314,7 +314,7 @@ def test_random_directions_recover_what_chance_gives(find):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_order_sign_and_scale_of_directions_change_no_recovery(seed):
     planted = WorldSettings(**{**ORTHOGONAL, "noise": 0.05})
     generator = torch.Generator().manual_seed(seed)

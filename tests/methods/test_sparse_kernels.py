@@ -115,7 +115,7 @@ def test_a_frozen_decoder_gets_no_gradient():
     assert W_dec.grad is None
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 @given(st.integers(1, 7), st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_any_pattern_of_any_size_decodes_as_dense_codes(rows, features, share, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -66,7 +66,7 @@ def test_a_chain_is_measured_exactly():
 
 
 @given(st.integers(2, 200), st.integers(1, 8), st.floats(0.05, 0.95), st.integers(0, 1000))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_the_tree_lies_between_the_joint_entropy_and_the_sum(n, width, rate, seed):
     bits = bits_of(n, width, rate, seed)
     bits[:, ::2] = bits[:, :1].clone()

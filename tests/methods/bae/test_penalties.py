@@ -64,7 +64,7 @@ def test_independent_channels_have_the_covariance_of_their_noise():
 
 
 @given(st.integers(2, 40), st.integers(1, 30), st.floats(0, 1), st.integers(0, 10_000))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_the_covariance_is_that_of_torch(size, width, rate, seed):
     bits = random_bits(size, width, rate=rate, seed=seed)
     expected = float(by_definition(bits.double())) if width > 1 else 0.0

@@ -62,7 +62,7 @@ def test_encoding_the_decoded_codes_returns_them(planted, cpu):
     dictionary = fit(planted.activations, V2, 0, cpu).dictionary
 
     @given(st.lists(st.floats(-50, 50, width=32), min_size=6, max_size=6))
-    @hypothesis_settings(max_examples=50, deadline=None)
+    @hypothesis_settings(max_examples=50)
     def law(values):
         codes = torch.tensor([values])
         torch.testing.assert_close(dictionary.encode(dictionary.decode(codes)), codes, rtol=1e-3, atol=1e-3)

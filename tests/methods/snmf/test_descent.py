@@ -20,7 +20,7 @@ def started(x, y, **settings):
 @given(
     st.integers(0, 10_000), st.integers(3, 14), st.integers(2, 10), st.integers(1, 6), st.floats(0.05, 1), st.booleans()
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_error_never_rises_and_the_constraints_always_hold(seed, n, d, k, sparsity, one_hot):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, generator=generator)

@@ -69,7 +69,7 @@ def test_it_stops_after_patience_iterations_without_a_new_best(sparse_features):
 
 
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(2, 9), st.integers(1, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_without_sparsity_the_error_never_rises(seed, n, d, k):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, generator=generator)

@@ -29,7 +29,7 @@ def test_codes_are_those_of_the_active_set_method(k, d, common):
 
 @given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 6))
 @example(seed=10_000, k=9, d=3)  # a hundred rounds were not enough
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_optimality_conditions_hold_also_for_more_features_than_neurons(seed, k, d):
     generator = torch.Generator().manual_seed(seed)
     atoms = torch.nn.functional.normalize(torch.randn(k, d, generator=generator, dtype=torch.float64), dim=1)
@@ -42,7 +42,7 @@ def test_the_optimality_conditions_hold_also_for_more_features_than_neurons(seed
 
 
 @given(st.integers(0, 10_000), st.integers(1, 12), st.floats(0, 3), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_block_pivoting_finds_the_optimum_from_any_guess(seed, k, common, guess):
     generator = torch.Generator().manual_seed(seed)
     atoms = torch.nn.functional.normalize(torch.randn(k, 15, generator=generator, dtype=torch.float64) + common, dim=1)
