@@ -1,15 +1,24 @@
 """Mutation tests of the numeric modules: each small change of the code must make a test of that module fail.
 
-`make mutants` lets cosmic-ray change one operator, number or comparison at a time in a clone of the last commit, and
-runs the tests that TESTS names. Survivors are listed in tests/mutation/results.json; those that change nothing that a
-test could see are explained in tests/mutation/explained.yaml. A run that was cut off goes on where it stopped.
+`make mutants` lets cosmic-ray change one operator, number or comparison at a time in clones of the last commit, one for
+each core, and runs the tests that TESTS names. Changes that end in an error of types wherever they stand (a shift of
+floats, `is` between numbers) are left out. Survivors are listed in tests/mutation/results.json; those that change
+nothing that a test could see are explained in tests/mutation/explained.yaml. A run that was cut off goes on where it
+stopped.
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import yaml
@@ -38,38 +47,67 @@ TESTS = {
 }
 """Module below src/unweave, and the tests that must notice a change of it."""
 FOLDER = PROJECT / "results/mutation"
-CLONE = FOLDER / "clone"
+WARM = Path(__file__).with_name("warm.py")
 SECONDS = 120
 CONFIG = """
 [cosmic-ray]
 module-path = "src/unweave/{module}"
 timeout = {seconds}
 excluded-modules = []
-test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
+test-command = "{python} -I -S {warm} ask {socket}"
 
 [cosmic-ray.distributor]
 name = "local"
+
+[cosmic-ray.filters.operators-filter]
+exclude-operators = [
+  "core/ReplaceBinaryOperator_\\\\w+_(RShift|LShift|FloorDiv|Mod|Pow)",
+  "core/ReplaceBinaryOperator_(?!Bit)\\\\w+_Bit\\\\w+",
+  "core/ReplaceBinaryOperator_Bit\\\\w+_(?!Bit)\\\\w+",
+  "core/ReplaceComparisonOperator_\\\\w+_(Is|IsNot)",
+  "core/ReplaceUnaryOperator_USub_(Invert|Not)",
+]
 """
 
 
-def cosmic_ray(*arguments: object) -> str:
-    """Call cosmic-ray in the clone."""
-    command = [str(PROJECT / ".venv-mutants/bin/cosmic-ray"), *map(str, arguments)]
-    return subprocess.run(command, cwd=CLONE, check=True, stdout=subprocess.PIPE, text=True).stdout
+def run(clone: Path, program: str, *arguments: object) -> str:
+    """Call a program of cosmic-ray in a clone."""
+    command = [str(PROJECT / ".venv-mutants/bin" / program), *map(str, arguments)]
+    return subprocess.run(command, cwd=clone, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def mutated(module: str) -> list[list[dict[str, Any]]]:
+@contextmanager
+def serving(clone: Path, socket: Path, tests: str) -> Iterator[None]:
+    """Process that runs the tests of a clone for whoever asks at the socket; it must outlive all who ask."""
+    command = [sys.executable, str(WARM), "serve", str(socket), str(SECONDS), *tests.split()]
+    environment = {**os.environ, "PYTHONPATH": f"{clone / 'src'}:{clone}", "OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen(command, cwd=clone, env=environment)
+    try:
+        while not socket.exists() and server.poll() is None:
+            time.sleep(0.1)
+        yield
+        if server.poll() is not None:
+            raise SystemExit(f"error: the process that runs the tests ended with status {server.returncode}")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
     """Mutants of one module with what became of them, those tested before included."""
     name = module.removesuffix(".py").replace("/", ".")
     config, session = FOLDER / f"{name}.toml", FOLDER / f"{name}.sqlite"
-    if not session.exists():
-        config.write_text(
-            CONFIG.format(module=module, seconds=SECONDS, python=sys.executable, tests=TESTS[module]), encoding="utf-8"
-        )
-        cosmic_ray("baseline", config)
-        cosmic_ray("init", config, session)
-    cosmic_ray("exec", config, session)
-    return [json.loads(line) for line in cosmic_ray("dump", session).splitlines()]
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "socket"
+        facts = {"module": module, "seconds": SECONDS, "python": sys.executable, "warm": WARM, "socket": socket}
+        config.write_text(CONFIG.format(**facts), encoding="utf-8")
+        with serving(clone, socket, TESTS[module]):
+            if not session.exists():
+                run(clone, "cosmic-ray", "baseline", config)
+                run(clone, "cosmic-ray", "init", config, session)
+                run(clone, "cr-filter-operators", session, config)
+            run(clone, "cosmic-ray", "exec", config, session)
+    return [json.loads(line) for line in run(clone, "cosmic-ray", "dump", session).splitlines()]
 
 
 def survivor(item: dict[str, Any], result: dict[str, Any], explained: dict[str, str]) -> dict[str, str]:
@@ -81,20 +119,40 @@ def survivor(item: dict[str, Any], result: dict[str, Any], explained: dict[str, 
     return found | ({"reason": reason} if reason else {})
 
 
+def judged(pairs: list[list[dict[str, Any]]], explained: dict[str, str]) -> dict[str, Any]:
+    """Counts of what became of a module's mutants, and those that no test noticed."""
+    tested = [(item, result) for item, result in pairs if result["worker_outcome"] != "skipped"]
+    outcomes = Counter(str(result["test_outcome"]) for _, result in tested)
+    alive = [survivor(item, result, explained) for item, result in tested if result["test_outcome"] == "survived"]
+    return {"mutants": len(tested), "outcomes": dict(outcomes), "survivors": alive}
+
+
 def main() -> None:
     """Mutate, test, count and keep."""
-    if not CLONE.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(CLONE)], check=True)
+    asked = sys.argv[1:] or [*TESTS]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    clones: SimpleQueue[Path] = SimpleQueue()
+    for number in range(os.cpu_count() or 1):
+        clone = FOLDER / f"clone{number}"
+        if not clone.exists():
+            subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone)], check=True)
+        clones.put(clone)
     explained = yaml.safe_load((Path(__file__).parent / "explained.yaml").read_text(encoding="utf-8")) or {}
-    modules: dict[str, Any] = {}
-    for module in TESTS:
-        pairs = mutated(module)
-        outcomes = Counter(str(result["test_outcome"]) for _, result in pairs)
-        alive = [survivor(item, result, explained) for item, result in pairs if result["test_outcome"] == "survived"]
-        modules[module] = {"mutants": len(pairs), "outcomes": dict(outcomes), "survivors": alive}
-        print(module, dict(outcomes), flush=True)
-        write_json(PROJECT / "tests/mutation/results.json", modules)
+    kept = PROJECT / "tests/mutation/results.json"
+
+    def tested(module: str) -> dict[str, Any]:
+        clone = clones.get()
+        try:
+            return judged(mutated(module, clone), explained)
+        finally:
+            clones.put(clone)
+
+    modules = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    with ThreadPoolExecutor(clones.qsize()) as workers:
+        for module, found in zip(asked, workers.map(tested, asked), strict=True):
+            modules[module] = found
+            print(module, found["outcomes"], flush=True)
+            write_json(kept, modules)
 
 
 if __name__ == "__main__":
