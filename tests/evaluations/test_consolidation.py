@@ -5,8 +5,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave.errors import UnweaveError
-from unweave.evaluations.consolidation import CONTROL, INSIDE, LINES, PCA, Settings, evaluate
-from unweave.evaluations.consolidation.covering import fewest_lines, greedy_cover, sines
+from unweave.evaluations.consolidation import (
+    CONTROL,
+    INSIDE,
+    LINES,
+    PAIRS,
+    PAIRS_INSIDE,
+    PAIRS_OF_LINES,
+    PCA,
+    Settings,
+    evaluate,
+)
+from unweave.evaluations.consolidation.covering import (
+    fewest_lines,
+    fewest_lines_in_pairs,
+    greedy_cover,
+    greedy_cover_by_pairs,
+    sines,
+)
 from unweave.evaluations.consolidation.manifolds import DIMENSIONS, Manifold
 from unweave.evaluations.consolidation.units import carriers, energies, largest_sine, owned_shares, principal_span
 from unweave.evaluations.evaluation import EvaluationData
@@ -109,6 +125,44 @@ def test_a_cover_is_the_fewest_sets_where_greed_is_right_and_none_where_there_is
     assert greedy_cover(covers[:, [0, 2]]) is None
 
 
+@pytest.mark.parametrize(("m", "eps", "lines"), [(2, 0.1, 2), (3, 0.5, 3), (4, 0.3, 5), (4, 0.1, 14)])
+def test_the_bound_of_pairs_is_that_of_the_planes_they_span(m, eps, lines):
+    """A plane holds the share eps^2 of the directions in four dimensions, and eps in three."""
+    assert fewest_lines_in_pairs(m, eps) == lines
+
+
+@given(m=st.integers(2, 5), eps=st.sampled_from([0.5, 0.3]), seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_no_pairs_of_lines_cover_a_sphere_with_fewer_than_their_bound(m, eps, seed):
+    rng = np.random.default_rng(seed)
+    directions = torch.from_numpy(rng.standard_normal((2000, m)))
+    directions /= directions.norm(dim=1, keepdim=True)
+    lines = torch.from_numpy(rng.standard_normal((100, 1, m)))
+    count = greedy_cover_by_pairs(directions, lines, eps)
+    assert count is not None
+    assert count >= fewest_lines_in_pairs(m, eps)
+    alone = greedy_cover(sines(directions, lines) <= eps)
+    assert alone is None or count <= max(alone, 2)
+
+
+def test_two_units_cover_what_lies_between_them_and_one_does_not():
+    plane = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) @ torch.eye(2, D)
+    plane /= plane.norm(dim=1, keepdim=True)
+    axes = torch.eye(D)[:, None]
+    assert greedy_cover(sines(plane, axes) <= 0.1) is None
+    assert greedy_cover_by_pairs(plane, axes, 0.1) == 2
+    assert greedy_cover_by_pairs(plane, axes[:, [0, 0]], 0.1) == 2
+    assert greedy_cover_by_pairs(plane, axes[1:], 0.1) is None
+
+
+def test_a_pair_that_is_one_unit_twice_covers_no_more_than_the_unit():
+    space = torch.randn(500, D, generator=torch.Generator().manual_seed(0))
+    space /= space.norm(dim=1, keepdim=True)
+    group = torch.randn(1, 3, D, generator=torch.Generator().manual_seed(1))
+    turned = torch.randn(3, 3, generator=torch.Generator().manual_seed(2)) @ group
+    assert greedy_cover_by_pairs(space, torch.cat([group, turned]), 0.3) is None
+
+
 def test_a_group_covers_all_directions_of_its_span_and_a_line_only_its_own():
     directions = Manifold.planted("circle", D, 0)
     x = directions.points(200, 0)
@@ -151,7 +205,9 @@ def test_a_group_as_wide_as_the_concept_consolidates_it(find):
         assert find(scores, metric="span_sine", dataset=shape) < 0.05
         assert find(scores, metric="covering_number", dataset=shape, label="", x=0.1) == 1
         assert find(scores, metric="error", dataset=shape, label=CONTROL) > 0.1
+        assert find(scores, metric="covering_number", dataset=shape, label=PAIRS, x=0.1) == 1
     assert find(scores, metric="covering_number", dataset="sphere", label=LINES, x=0.1) == 180
+    assert find(scores, metric="covering_number", dataset="sphere", label=PAIRS_OF_LINES, x=0.1) == 5
 
 
 def test_single_directions_split_the_concept(find):
@@ -161,12 +217,14 @@ def test_single_directions_split_the_concept(find):
     assert find(scores, metric="span_sine", dataset="sphere") == 1
     assert find(scores, metric="covered", dataset="sphere", label="", x=0.1) < 0.1
     assert not [s for s in scores if s.metric == "covering_number" and s.label == "" and s.x == 0.1]
+    assert find(scores, metric="covering_number", dataset="circle", label=PAIRS, x=0.1) == 2
 
 
 def test_random_groups_as_wide_as_the_concept_cover_it_once_they_lie_within(find):
     scores = scored(principal_group(3))
     assert find(scores, metric="covered", dataset="sphere", label=INSIDE, x=0.1) == 1
     assert find(scores, metric="covering_number", dataset="sphere", label=INSIDE, x=0.1) == 1
+    assert find(scores, metric="covering_number", dataset="sphere", label=PAIRS_INSIDE, x=0.1) == 1
 
 
 def test_more_samples_find_the_subspace_better_as_fast_as_principal_directions(find):

@@ -28,6 +28,10 @@ def test_the_seed_alone_decides_the_resamples():
     assert (resampling_weights(9, 3) != resampling_weights(9, 4)).any()
 
 
+def test_the_interval_leaves_out_a_fortieth_of_the_resampled_values_at_each_end():
+    assert percentile_interval(np.linspace(0, 1, 4001)) == pytest.approx((0.025, 0.975))
+
+
 def test_mean_interval_agrees_with_scipy():
     values = np.random.default_rng(0).exponential(size=80)
     theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval

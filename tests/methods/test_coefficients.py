@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,17 @@ def test_the_ranking_by_contribution_uses_the_norms_of_the_atoms():
     assert keep_top_k(codes, 1).tolist() == [[3, 0, 0]]
     assert keep_top_k(codes, 1, norms).tolist() == [[0, 0, 1]]
     assert ablate_top_k(codes, 2, norms).tolist() == [[0, -2, 0]]
+
+
+def test_a_small_code_of_a_long_atom_adds_more_than_a_large_one_of_a_short_atom():
+    codes, norms = torch.tensor([[10.0, 1.0]]), torch.tensor([0.5, 8.0])
+    assert top_k_mask(codes, 1, norms).tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_energy_shares_are_shares_of_squares_within_each_row_at_any_size(size):
+    codes = torch.tensor([[3.0, -4.0], [0.0, 0.0], [0.5, 0.0]]) * size
+    torch.testing.assert_close(energy_shares(codes), torch.tensor([[0.36, 0.64], [0.0, 0.0], [1.0, 0.0]]))
 
 
 @given(CODES)

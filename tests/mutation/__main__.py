@@ -3,8 +3,8 @@
 `make mutants` lets cosmic-ray change one operator, number or comparison at a time in clones of the last commit, one for
 each core, and runs the tests that TESTS names. Changes that end in an error of types wherever they stand (a shift of
 floats, `is` between numbers) are left out. Survivors are listed in tests/mutation/results.json; those that change
-nothing that a test could see are explained in tests/mutation/explained.yaml. A run that was cut off goes on where it
-stopped.
+nothing that a test could see are explained in tests/mutation/explained.yaml: by module and reason, the change itself or
+a line of which every change is like that. A run that was cut off goes on where it stopped.
 """
 
 import json
@@ -49,10 +49,12 @@ TESTS = {
 FOLDER = PROJECT / "results/mutation"
 WARM = Path(__file__).with_name("warm.py")
 SECONDS = 120
+"""Processor time that the tests of one mutant may take: an endless loop counts as noticed."""
+PATIENCE = 10 * 3600
 CONFIG = """
 [cosmic-ray]
 module-path = "src/unweave/{module}"
-timeout = {seconds}
+timeout = {patience}
 excluded-modules = []
 test-command = "{python} -I -S {warm} ask {socket}"
 
@@ -99,7 +101,7 @@ def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
     config, session = FOLDER / f"{name}.toml", FOLDER / f"{name}.sqlite"
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "socket"
-        facts = {"module": module, "seconds": SECONDS, "python": sys.executable, "warm": WARM, "socket": socket}
+        facts = {"module": module, "patience": PATIENCE, "python": sys.executable, "warm": WARM, "socket": socket}
         config.write_text(CONFIG.format(**facts), encoding="utf-8")
         with serving(clone, socket, TESTS[module]):
             if not session.exists():
@@ -110,20 +112,21 @@ def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
     return [json.loads(line) for line in run(clone, "cosmic-ray", "dump", session).splitlines()]
 
 
-def survivor(item: dict[str, Any], result: dict[str, Any], explained: dict[str, str]) -> dict[str, str]:
-    """What was changed and went unnoticed, with the reason if there is one."""
+def survivor(item: dict[str, Any], result: dict[str, Any], reasons: dict[str, str]) -> dict[str, str]:
+    """What was changed and went unnoticed, with the reason if there is one for the change or the line."""
     lines = [line for line in str(result["diff"]).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     change = "\n".join(lines)
+    line = "\n".join(line[1:].strip() for line in lines if line.startswith("-")).strip()
     found = {"operator": str(item["mutations"][0]["operator_name"]).removeprefix("core/"), "change": change}
-    reason = explained.get(change)
+    reason = reasons.get(change) or reasons.get(line)
     return found | ({"reason": reason} if reason else {})
 
 
-def judged(pairs: list[list[dict[str, Any]]], explained: dict[str, str]) -> dict[str, Any]:
+def judged(pairs: list[list[dict[str, Any]]], reasons: dict[str, str]) -> dict[str, Any]:
     """Counts of what became of a module's mutants, and those that no test noticed."""
     tested = [(item, result) for item, result in pairs if result["worker_outcome"] != "skipped"]
     outcomes = Counter(str(result["test_outcome"]) for _, result in tested)
-    alive = [survivor(item, result, explained) for item, result in tested if result["test_outcome"] == "survived"]
+    alive = [survivor(item, result, reasons) for item, result in tested if result["test_outcome"] == "survived"]
     return {"mutants": len(tested), "outcomes": dict(outcomes), "survivors": alive}
 
 
@@ -137,13 +140,17 @@ def main() -> None:
         if not clone.exists():
             subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone)], check=True)
         clones.put(clone)
-    explained = yaml.safe_load((Path(__file__).parent / "explained.yaml").read_text(encoding="utf-8")) or {}
+    explained = yaml.safe_load(Path(__file__).with_name("explained.yaml").read_text(encoding="utf-8"))
+    reasons = {
+        module: {text: reason for reason, texts in found.items() for text in texts}
+        for module, found in explained.items()
+    }
     kept = PROJECT / "tests/mutation/results.json"
 
     def tested(module: str) -> dict[str, Any]:
         clone = clones.get()
         try:
-            return judged(mutated(module, clone), explained)
+            return judged(mutated(module, clone), reasons.get(module, {}))
         finally:
             clones.put(clone)
 

@@ -1,13 +1,13 @@
 """Tests that start at once: each run is a fork of a process that has imported what they need from outside the package.
 
-    python warm.py serve SOCKET SECONDS TEST...   answers every connection with one run, cut off after so many seconds
+    python warm.py serve SOCKET SECONDS TEST...   answers every connection with one run, cut off after so much CPU time
     python warm.py ask SOCKET                     has status 0 if all passed, 1 if not, 3 if nothing serves
 
 The second is called once for every mutant, so nothing heavy is imported before it is needed.
 """
 
 import os
-import signal
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -25,10 +25,10 @@ HEAVY = [
 
 
 def in_a_fork(tests: list[str], seconds: int) -> bool:
-    """Run tests in a fork of this process, at most so long, and tell whether all passed."""
+    """Run tests in a fork of this process, with so many seconds of a processor, and tell whether all passed."""
     child = os.fork()
     if child == 0:
-        signal.alarm(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)

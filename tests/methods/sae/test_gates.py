@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -42,6 +43,27 @@ def test_rows_sorted_so_that_a_sample_misleads_still_give_the_largest():
     ranking = torch.zeros(300, 1000)
     ranking[:, 0] = 1 + drawn(300).abs()
     assert top_of_batch(ranking, 500).count == 300
+
+
+def test_entries_below_zero_are_not_kept_where_there_is_room_for_them():
+    ranking = torch.cat([torch.linspace(1, 2, 5), -torch.linspace(0.1, 0.9, 95)])[None]
+    assert mask_of(top_of_batch(ranking, 10)).nonzero()[:, 1].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("gate", [jump_relu, step])
+def test_a_threshold_is_moved_by_what_lies_strictly_within_half_a_bandwidth_of_it(gate):
+    z = torch.tensor([0.375, 0.40625, 0.5, 0.59375, 0.625])
+    threshold = torch.full((5,), 0.5, requires_grad=True)
+    out = gate(z, threshold, 0.25)
+    assert (out != 0).tolist() == [False, False, False, True, True]
+    out.sum().backward()
+    assert (threshold.grad != 0).tolist() == [False, True, True, True, False]
+
+
+def test_a_pre_activation_at_its_threshold_passes_no_gradient():
+    z = torch.tensor([0.5], requires_grad=True)
+    jump_relu(z, torch.tensor([0.5]), 0.25).sum().backward()
+    assert z.grad.tolist() == [0]
 
 
 def test_jump_relu_passes_gradients_of_active_latents_and_moves_thresholds_by_those_nearby():

@@ -22,11 +22,13 @@ titles = {}  # registry keys to the names that the figure prints
 # group one.
 #
 # **Here** the share of directions of a planted sphere within eps of the span of some unit of the fitted dictionary.
-# Dotted: as many random units of the concept's own subspace. Below: the error on new points of a sphere, and how far
-# its subspace is missed, against the points that were fitted; dotted: principal directions, as good as the noise
-# allows.
+# Second row: how many units it takes to have nine tenths of the directions of the sphere within eps of one of them, and
+# of the span of two of them; no point where even all do not. Dotted in both: as many random units of the concept's own
+# subspace. Third row: the error on new points of a sphere, and how far its subspace is missed, against the points that
+# were fitted; dotted: principal directions, as good as the noise allows.
 #
-# **What differs**: trained dictionaries, not optimal coverings; the exact bound is in the score table.
+# **What differs**: trained dictionaries and units chosen one after the other, not optimal coverings; the exact bounds
+# are in the score table.
 #
 # The embedded run uses a small instruction-tuned model with 4-bit-rounded weights and news text, so compare arms
 # with each other here, not with the paper's models.
@@ -46,6 +48,22 @@ panels = [
     [
         Panel("covered", shape, "share covered", "eps", dataset=shape, control="random in the subspace")
         for shape in ("sphere", "hypersphere")
+    ],
+    [
+        Panel(
+            "covering_number",
+            f"Sphere, {title}",
+            "units needed",
+            "eps",
+            label=label,
+            dataset="sphere",
+            control=control,
+            log_y=True,
+        )
+        for title, label, control in (
+            ("one unit near", "", "random in the subspace"),
+            ("two units near", "two units", "two units, random in the subspace"),
+        )
     ],
     [
         Panel(

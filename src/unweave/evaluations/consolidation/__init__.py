@@ -11,11 +11,13 @@ Consolidation, on new points without noise:
 - `error`: squared error / power; `span_sine`: sine of the largest angle between the planted subspace and the first m
   principal directions of what the first unit writes: 1 if it writes fewer dimensions than the concept has.
 
-Covering, of shapes in which every direction occurs (SASA, Definition 2 with one unit a point, `x` is eps):
+Covering, of shapes in which every direction occurs (SASA, Definition 2, `x` is eps):
 - `covered`: share of the directions within eps of the span of some unit; `covering_number`: fewest units, by a greedy
-  choice, that cover nine tenths; left out where all together do not. `fewest lines` is what single directions need at
-  least: an exact bound, which grows exponentially with m. Control `random in the subspace`: as many random units of the
-  concept's own subspace, so that groups of m codes or more cover it whatever they are.
+  choice, that cover nine tenths; left out where the choice does not reach that. `fewest lines` is what single
+  directions need at least: an exact bound, which grows exponentially with m. Control `random in the subspace`: as many
+  random units of the concept's own subspace, so that groups of m codes or more cover it whatever they are.
+- `covering_number` of `two units`: the same where a direction is within eps of the span of two of the chosen units;
+  control and bound of `two units` beside it.
 
 Sample complexity, fitted to n noisy points in as many steps whatever n (`x` is n), on new points without noise:
 - `sample_error`: squared error / power; `sample_sine`: sine of the largest angle between the planted subspace and the
@@ -37,7 +39,13 @@ from torch import Tensor
 from unweave.activations.memory import InMemoryActivations
 from unweave.config import Strict
 from unweave.errors import UnweaveError
-from unweave.evaluations.consolidation.covering import fewest_lines, greedy_cover, sines
+from unweave.evaluations.consolidation.covering import (
+    fewest_lines,
+    fewest_lines_in_pairs,
+    greedy_cover,
+    greedy_cover_by_pairs,
+    sines,
+)
 from unweave.evaluations.consolidation.manifolds import Manifold, Shape
 from unweave.evaluations.consolidation.units import OWNS, carriers, energies, largest_sine, owned_shares, principal_span
 from unweave.evaluations.evaluation import EvaluationData, Refit
@@ -47,6 +55,8 @@ from unweave.results.scores import Score
 
 CONTROL, INSIDE = "random directions", "random in the subspace"
 LINES, PCA = "fewest lines", "pca"
+PAIRS = "two units"
+PAIRS_INSIDE, PAIRS_OF_LINES = f"{PAIRS}, {INSIDE}", f"{PAIRS}, {LINES}"
 TRAIN, TEST = 0, 1
 """Streams of points."""
 
@@ -169,21 +179,26 @@ def consolidation_scores(table: "_Table", dictionary: Dictionary, manifold: Mani
 def covering_scores(
     table: "_Table", dictionary: Dictionary, manifold: Manifold, x: Tensor, eps: Sequence[float]
 ) -> list[Score]:
-    """How many units cover the directions of points x (n, d) of a round shape, with the bound of single directions."""
+    """How many units cover the directions of points x (n, d) of a round shape, with the bounds of single directions."""
     directions = x / x.norm(dim=1, keepdim=True)
     scores: list[Score] = []
+
+    def number(count: int | None, label: str, radius: float) -> None:
+        if count is not None:
+            scores.append(table.value("covering_number", count, len(x), "units", label, "eps", radius))
+
     inside = manifold.basis.to(directions.device)
     random = _random_blocks(dictionary, table.seed) @ inside.T @ inside
-    of_arms = {"": _blocks(dictionary), INSIDE: random}
-    for label, distances in ((label, sines(directions, blocks)) for label, blocks in of_arms.items()):
+    for label, in_pairs, blocks in (("", PAIRS, _blocks(dictionary)), (INSIDE, PAIRS_INSIDE, random)):
+        distances = sines(directions, blocks)
         for radius in eps:
             covers = distances <= radius
             scores.append(table.share("covered", covers.any(dim=1), label, "eps", radius))
-            count = greedy_cover(covers)
-            if count is not None:
-                scores.append(table.value("covering_number", count, len(x), "units", label, "eps", radius))
-    bounds = ((radius, fewest_lines(len(manifold.basis), radius)) for radius in eps)
-    scores += [table.value("covering_number", n, len(x), "units", LINES, "eps", radius) for radius, n in bounds]
+            number(greedy_cover(covers), label, radius)
+            number(greedy_cover_by_pairs(directions, blocks, radius), in_pairs, radius)
+    for radius in eps:
+        number(fewest_lines(len(inside), radius), LINES, radius)
+        number(fewest_lines_in_pairs(len(inside), radius), PAIRS_OF_LINES, radius)
     return scores
 
 
