@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unweave import config, schemas
-from unweave.config import PROJECT, DictionaryPlan, Plan, fits_of
+from unweave.config import PROJECT, DictionaryPlan
 from unweave.errors import UnweaveError
+from unweave.plan import Plan, fits_of
 
 EMBEDDED = yaml.safe_load((PROJECT / "config/config.yaml").read_text(encoding="utf-8"))
 

@@ -267,8 +267,8 @@ def checklist(
     output: Output,
 ) -> None:
     """List what the papers print and what became of it."""
-    from unweave.config import read_figures
     from unweave.files import staged_file
+    from unweave.plan import read_figures
     from unweave.provenance import record
     from unweave.results import checklist as printed
 
@@ -402,6 +402,9 @@ def main() -> None:
     # oneDNN keeps a compiled product for each shape of batch that it has met: by default so many that the memory of a
     # model that reads a corpus grows with it. It looks at this once, after torch is imported.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # A thread that has done its part of a product waits for the others by spinning, by default for so long that jobs
+    # which share cores take each other's time. It looks at this once, when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     stage = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
     # A fit may take a public SAE from the hub.
     if stage not in ("model", "text", "fit"):

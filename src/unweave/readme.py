@@ -4,8 +4,9 @@ import re
 import subprocess
 import sys
 
-from unweave.config import PROJECT, read_figures
+from unweave.config import PROJECT
 from unweave.files import staged_file
+from unweave.plan import read_figures
 from unweave.plots.sentences import grid
 from unweave.results.checklist import read, table
 

@@ -8,8 +8,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unweave.config import PROJECT, Plan, read_yaml
+from unweave.config import PROJECT, read_yaml
 from unweave.errors import LONGEST, UnweaveError
+from unweave.plan import Plan
 
 EMBEDDED = yaml.safe_load((PROJECT / "config/ci.yaml").read_text(encoding="utf-8"))
 REGISTRIES = ("models", "datasets", "methods", "evaluations", "figures")

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from unweave.config import PROJECT, Plan, read_yaml
+from unweave.config import PROJECT, read_yaml
 from unweave.costs.bill import compared
 from unweave.costs.calibration import START_UP, measured_jobs, rates, read_rates, seconds, write_rates
 from unweave.costs.work import evaluation_work, fit_work
 from unweave.errors import UnweaveError
+from unweave.plan import Plan
 
 PLAN = Plan(read_yaml(PROJECT / "config/ci.yaml"), where="ci.yaml")
 

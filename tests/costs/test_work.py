@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from unweave.config import PROJECT, Plan, read_yaml
+from unweave.config import PROJECT, read_yaml
 from unweave.costs.bill import bill, disk_needed, require_disk
 from unweave.costs.work import fit_flops, works
 from unweave.errors import UnweaveError
+from unweave.plan import Plan
 
 PAPERS = sorted((PROJECT / "config/paper").glob("*.yaml"))
 ANY = {"fit/*": 1e-12, "evaluate/*": 1e-12, "harvest/*": 1e-12}

@@ -8,8 +8,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from unweave.config import PROJECT, Plan, read_figures, read_yaml
+from unweave.config import PROJECT, read_yaml
 from unweave.notebook import execute
+from unweave.plan import Plan, read_figures
 from unweave.results.references import read
 from unweave.results.scores import write
 

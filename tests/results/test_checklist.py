@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from unweave.config import PROJECT, read_figures
+from unweave.config import PROJECT
+from unweave.plan import read_figures
 from unweave.errors import UnweaveError
 from unweave.results.checklist import PrintedItem, read, table
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from unweave.config import PROJECT, Plan, read_yaml
+from unweave.config import PROJECT, read_yaml
+from unweave.plan import Plan
 
 pytestmark = pytest.mark.workflow
 

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from unweave.config import PROJECT, Plan, read_figures, read_yaml
+from unweave.config import PROJECT, read_yaml
 from unweave.files import sha256_of
+from unweave.plan import Plan, read_figures
 
 FIGURES = read_figures(PROJECT / "config/figures.yaml")
 

@@ -15,7 +15,8 @@ for variable, folder in {
     os.environ[variable] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 try:
-    from unweave.config import SITES, ExplorerLimits, Fit, LocalSource, Plan, PypiSource
+    from unweave.config import SITES, ExplorerLimits, LocalSource, PypiSource
+    from unweave.plan import Fit, Plan
     from unweave.costs.bill import require_disk
     from unweave.costs.work import evaluation_work, fit_work, harvest_rule, harvest_work, model_work
     from unweave.devices import visible_gpus

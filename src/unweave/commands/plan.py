@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unweave.config import PROJECT, Plan, read_yaml
+from unweave.config import PROJECT, read_yaml
 from unweave.errors import UnweaveError
+from unweave.plan import Plan
 
 if TYPE_CHECKING:
     from unweave.costs.bill import Line

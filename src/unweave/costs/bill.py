@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unweave.config import Plan
 from unweave.costs.calibration import Measured, seconds
 from unweave.costs.work import Work, works
 from unweave.errors import UnweaveError
+from unweave.plan import Plan
 
 GPUS = {"a100": 19.5e12, "h100": 67e12}
 """Float32 operations per second that the makers state, without tensor cores."""

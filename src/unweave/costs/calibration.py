@@ -13,10 +13,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unweave.config import PROJECT, Fit, HarvestSettings, Plan
+from unweave.config import PROJECT, HarvestSettings
 from unweave.costs.work import Work, evaluation_work, fit_work, harvest_rule, harvest_work
 from unweave.errors import UnweaveError
 from unweave.files import write_json
+from unweave.plan import Fit, Plan
 from unweave.provenance import result_of, sidecars
 
 RATES = PROJECT / "resources" / "rates.json"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from unweave.config import SCHEMAS, Architecture, CorpusSettings, Fit, HarvestSettings, Plan, Site
+from unweave.config import SCHEMAS, Architecture, CorpusSettings, HarvestSettings, Site
+from unweave.plan import Fit, Plan
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 TOKEN_BYTES = 12

@@ -44,40 +44,20 @@ from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table, references = read(scores), read_references("sasa")
+inside, sphere = "random in the subspace", {"dataset": "sphere"}
+pairs = {"label": "two units", "control": f"two units, {inside}"}
 panels = [
     [
-        Panel("covered", shape, "share covered", "eps", dataset=shape, control="random in the subspace")
+        Panel("covered", shape, "share covered", "eps", dataset=shape, control=inside)
         for shape in ("sphere", "hypersphere")
     ],
     [
-        Panel(
-            "covering_number",
-            f"Sphere, {title}",
-            "units needed",
-            "eps",
-            label=label,
-            dataset="sphere",
-            control=control,
-            log_y=True,
-        )
-        for title, label, control in (
-            ("one unit near", "", "random in the subspace"),
-            ("two units near", "two units", "two units, random in the subspace"),
-        )
+        Panel("covering_number", "One unit near", "units needed", "eps", **sphere, control=inside, log_y=True),
+        Panel("covering_number", "Two units near", "units needed", "eps", **sphere, **pairs, log_y=True),
     ],
     [
-        Panel(
-            "sample_error",
-            "Error",
-            "error / power",
-            "n",
-            "points",
-            dataset="sphere",
-            control="pca",
-            log_x=True,
-            log_y=True,
-        ),
-        Panel("sample_sine", "Subspace", "sine", "n", "points", dataset="sphere", control="pca", log_x=True),
+        Panel("sample_error", "Error", "error / power", "n", "points", **sphere, control="pca", log_x=True, log_y=True),
+        Panel("sample_sine", "Subspace", "sine", "n", "points", **sphere, control="pca", log_x=True),
     ],
 ]
 figure, data = comparison.draw(

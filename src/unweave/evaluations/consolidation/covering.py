@@ -16,6 +16,8 @@ REACHED = 0.9
 
 def _spans(blocks: Tensor, tolerance: Tensor | float | None = None) -> Tensor:
     """Orthonormal rows (U, r, d) of the span of each block, zero rows where it has fewer than r dimensions."""
+    values: Tensor
+    rows: Tensor
     _, values, rows = torch.linalg.svd(blocks, full_matrices=False)
     least = 1e-5 * values[:, :1].clamp_min(1e-300) if tolerance is None else tolerance
     return rows * (values > least)[:, :, None]
