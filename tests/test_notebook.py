@@ -1,3 +1,7 @@
+import ast
+import sys
+
+import nbformat
 import pytest
 
 from unweave.errors import UnweaveError
@@ -39,11 +43,22 @@ def test_two_runs_give_the_same_notebook_to_the_byte(tmp_path):
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
+def test_the_cell_of_parameters_does_not_depend_on_what_else_is_installed(tmp_path, monkeypatch):
+    titles = {f"method-{number}": {"title": f"Method {number}"} for number in range(9)}
+    outputs = [tmp_path / name / "item.ipynb" for name in ("formatter", "none")]
+    for output in outputs:
+        execute(source_of(tmp_path, DRAW), output, [], {"titles": titles})
+        monkeypatch.setitem(sys.modules, "black", None)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    (cell,) = [c for c in nbformat.read(outputs[0], 4).cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert max(map(len, cell.source.splitlines())) <= 100
+    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
+    assert given["titles"] == titles
+
+
 def test_the_kernel_is_the_interpreter_that_runs_the_workflow(tmp_path):
     body = DRAW.replace("{word}", "{sys.executable}")
     execute(source_of(tmp_path, body), tmp_path / "item.ipynb", [], {})
-    import sys
-
     assert (tmp_path / "item.csv").read_text().startswith(sys.executable)
 
 

@@ -3,6 +3,7 @@
 import html
 import logging
 import os
+import pprint
 import re
 import shutil
 import sys
@@ -17,7 +18,9 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
+from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
+from typing_extensions import override
 
 from unweave.errors import UnweaveError
 from unweave.files import staged_file, write_json
@@ -50,6 +53,19 @@ td, th {{ border-bottom: 1px solid #e3e3e3; padding: .2rem .6rem; text-align: le
 </body>
 </html>
 """
+
+
+class _Laid(PythonTranslator):  # type: ignore[misc]
+    """Parameters as a cell. papermill's own way would lay them out otherwise where a formatter is installed."""
+
+    @classmethod
+    @override
+    def codify(cls, parameters: dict[str, Any], comment: str = "Parameters") -> str:
+        values = (f"{name} = {pprint.pformat(value, width=100)}\n" for name, value in parameters.items())
+        return "".join([f"# {comment}\n", *values])
+
+
+papermill_translators.register("python", _Laid)
 
 
 def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str, Any]) -> list[Path]:
