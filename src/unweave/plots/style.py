@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 TEXT, HEADING = 8.0, 9.0
 """Font sizes in points; nothing is smaller than TEXT."""
@@ -166,7 +166,10 @@ def _published(method: str) -> dict[str, Any]:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers."""
+    """Write the ticks of a logarithmic axis, on which all is drawn, as plain numbers: more of them on a short one."""
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 

@@ -48,12 +48,12 @@ inside, sphere = "random in the subspace", {"dataset": "sphere"}
 pairs = {"label": "two units", "control": f"two units, {inside}"}
 panels = [
     [
-        Panel("covered", shape, "share covered", "eps", dataset=shape, control=inside)
+        Panel("covered", shape.capitalize(), "share covered", "eps", dataset=shape, control=inside)
         for shape in ("sphere", "hypersphere")
     ],
     [
-        Panel("covering_number", "One unit near", "units needed", "eps", **sphere, control=inside, log_y=True),
-        Panel("covering_number", "Two units near", "units needed", "eps", **sphere, **pairs, log_y=True),
+        Panel("covering_number", "Sphere, one unit near", "units needed", "eps", **sphere, control=inside, log_y=True),
+        Panel("covering_number", "Sphere, two units near", "units needed", "eps", **sphere, **pairs, log_y=True),
     ],
     [
         Panel("sample_error", "Error", "error / power", "n", "points", **sphere, control="pca", log_x=True, log_y=True),
