@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unweave.methods.ica.contrasts import CONTRASTS
+from unweave.methods.ica.contrasts import CONTRASTS, logcosh_simd
 
 FUNCTIONS = {
     "logcosh": lambda u: u.cosh().log(),
@@ -41,3 +41,15 @@ def test_logcosh_of_very_large_projections_is_finite_and_linear():
     assert contrast.item() == pytest.approx(2 * (300 - np.log(2)))
     assert g.flatten().tolist() == [1, -1]
     assert derivative.item() == 0
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 255, 256, 257, 600])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_the_fast_logcosh_gives_the_same_for_any_number_of_rows(rows, columns):
+    u = 3 * torch.randn(rows, columns, generator=torch.Generator().manual_seed(rows))
+    contrast, g, derivative = evaluated("logcosh", u.double())
+    p = u.clone()
+    fast, fast_derivative = logcosh_simd(p, torch.empty_like(p))
+    torch.testing.assert_close(fast.double(), contrast, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(p.double(), g, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(fast_derivative.double(), derivative, rtol=1e-4, atol=1e-3)

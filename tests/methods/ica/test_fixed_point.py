@@ -135,3 +135,34 @@ def test_curves_hold_percentiles_of_the_contrast_in_order():
     assert spread(deviations) == pytest.approx(
         {"contrast": 0.5, "contrast_p10": 0.1, "contrast_p50": 0.5, "contrast_p90": 0.9}
     )
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e10])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_the_nearest_rotation_of_a_singular_matrix_is_finite_and_stretches_nothing(size, rank):
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(6, rank, dtype=torch.float64, generator=generator) for _ in range(2))
+    orthogonal = symmetric_decorrelation(size * left @ right.T)
+    values = torch.linalg.svdvals(orthogonal)
+    torch.testing.assert_close(values[:rank], torch.ones(rank, dtype=torch.float64))
+    assert values[rank] < 1.5
+
+
+def test_a_run_of_no_iterations_changes_nothing(planted, cpu):
+    z, _ = white(planted.x, cpu)
+    start = initial_rotation(6, 0, cpu)
+    ended = run(z, start, iterations=0)
+    assert (ended.stopped_by, ended.iterations) == ("iterations", 0)
+    assert torch.equal(ended.rotation, start)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_moments_are_means_over_all_rows(planted, cpu, scale):
+    z = scale * white(planted.x, cpu)[0]
+    rotation = initial_rotation(6, 0, cpu)
+    s = z @ rotation.T
+    moments = component_moments(z.split(500), rotation, CONTRASTS["logcosh"])
+    torch.testing.assert_close(moments.contrast, s.cosh().log().mean(0))
+    torch.testing.assert_close(moments.slope, (s.tanh() * s).mean(0))
+    assert moments.largest == pytest.approx(float(s.abs().max()))
+    torch.testing.assert_close(step(z.split(500), rotation, CONTRASTS["logcosh"])[1], moments.contrast)

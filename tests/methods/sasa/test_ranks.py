@@ -24,6 +24,32 @@ def test_soft_ranks_agree_on_flat_and_on_single_spectra():
         assert ((ranks[1:3] > 1) & (ranks[1:3] < 2)).all()
 
 
+def test_soft_ranks_of_two_values_are_known():
+    assert stable_rank(SPECTRA[1:3]).tolist() == pytest.approx([10 / 9, 10 / 8])
+    assert participation_ratio(SPECTRA[1:3]).tolist() == pytest.approx([100 / 82, 100 / 68])
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-3, 1e140])
+def test_no_rank_depends_on_the_scale_of_a_spectrum(scale):
+    for rank in (rank90, stable_rank, participation_ratio):
+        torch.testing.assert_close(rank(scale * SPECTRA), rank(SPECTRA))
+
+
+def test_nine_tenths_up_to_rounding_are_nine_tenths():
+    assert rank90(torch.tensor([[0.3, 0.3, 0.3, 0.1]], dtype=torch.float64)).tolist() == [3]
+    assert rank90(torch.tensor([[0.3, 0.3, 0.29, 0.11]], dtype=torch.float64)).tolist() == [4]
+
+
+def test_a_group_is_alive_from_ten_tokens_on_which_its_codes_are_more_than_rounding_errors():
+    codes = torch.zeros(12, 6)
+    codes[:10, :2] = codes[:9, 2:4] = 1
+    codes[:, 4:] = 5e-7
+    covariance = CodeCovariance.empty(3, 2, torch.device("cpu"))
+    covariance.add(codes)
+    assert covariance.counts.tolist() == [10, 9, 0]
+    assert covariance.spectra()[1].tolist() == [True, False, False]
+
+
 def test_decoder_spectra_are_squared_singular_values():
     D = torch.randn(5, 3, 9, generator=torch.Generator().manual_seed(0))
     expected = torch.linalg.svdvals(D.double()).square().flip(1)
@@ -52,3 +78,6 @@ def test_a_summary_of_no_groups_is_empty_and_one_of_some_is_finite():
     facts = summary(SPECTRA[:3])
     assert facts["rank90"] == pytest.approx(7 / 3)
     assert facts["rank90_median"] == 2
+    assert (facts["rank90_p10"], facts["rank90_p90"]) == (pytest.approx(1.2), pytest.approx(3.6))
+    assert facts["stable_rank"] == pytest.approx((4 + 10 / 9 + 10 / 8) / 3)
+    assert facts["participation_ratio"] == pytest.approx((4 + 100 / 82 + 100 / 68) / 3)
