@@ -4,11 +4,14 @@
 each core, and runs the tests that TESTS names. Changes that end in an error of types wherever they stand (a shift of
 floats, `is` between numbers) are left out. Survivors are listed in tests/mutation/results.json; those that change
 nothing that a test could see are explained in tests/mutation/explained.yaml: by module and reason, the change itself or
-a line of which every change is like that. A run that was cut off goes on where it stopped.
+a line of which every change is like that. A run that was cut off goes on where it stopped, and a second run tests the
+survivors again.
 """
 
+import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -51,6 +54,8 @@ WARM = Path(__file__).with_name("warm.py")
 SECONDS = 120
 """Processor time that the tests of one mutant may take: an endless loop counts as noticed."""
 PATIENCE = 10 * 3600
+ANY = "any module"
+"""Where explained.yaml says what holds of all."""
 CONFIG = """
 [cosmic-ray]
 module-path = "src/unweave/{module}"
@@ -96,9 +101,10 @@ def serving(clone: Path, socket: Path, tests: str) -> Iterator[None]:
 
 
 def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
-    """Mutants of one module with what became of them, those tested before included."""
+    """Mutants of one module with what became of them; of those tested before, only survivors are tested again."""
     name = module.removesuffix(".py").replace("/", ".")
-    config, session = FOLDER / f"{name}.toml", FOLDER / f"{name}.sqlite"
+    version = hashlib.sha256((clone / "src/unweave" / module).read_bytes()).hexdigest()[:8]
+    config, session = FOLDER / f"{name}.toml", FOLDER / f"{name}.{version}.sqlite"
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "socket"
         facts = {"module": module, "patience": PATIENCE, "python": sys.executable, "warm": WARM, "socket": socket}
@@ -108,6 +114,8 @@ def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
                 run(clone, "cosmic-ray", "baseline", config)
                 run(clone, "cosmic-ray", "init", config, session)
                 run(clone, "cr-filter-operators", session, config)
+            with closing(sqlite3.connect(session)) as database, database:
+                database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
             run(clone, "cosmic-ray", "exec", config, session)
     return [json.loads(line) for line in run(clone, "cosmic-ray", "dump", session).splitlines()]
 
@@ -139,6 +147,9 @@ def main() -> None:
         clone = FOLDER / f"clone{number}"
         if not clone.exists():
             subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone)], check=True)
+        run_git = ["git", "-C", str(clone)]
+        subprocess.run([*run_git, "fetch", "--quiet", str(PROJECT), "HEAD"], check=True)
+        subprocess.run([*run_git, "reset", "--quiet", "--hard", "FETCH_HEAD"], check=True)
         clones.put(clone)
     explained = yaml.safe_load(Path(__file__).with_name("explained.yaml").read_text(encoding="utf-8"))
     reasons = {
@@ -150,7 +161,7 @@ def main() -> None:
     def tested(module: str) -> dict[str, Any]:
         clone = clones.get()
         try:
-            return judged(mutated(module, clone), reasons.get(module, {}))
+            return judged(mutated(module, clone), reasons[ANY] | reasons.get(module, {}))
         finally:
             clones.put(clone)
 

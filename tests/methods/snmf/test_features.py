@@ -1,10 +1,12 @@
 import math
+from itertools import combinations
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unweave.errors import UnweaveError
 from unweave.methods.snmf.features import (
     kept_neurons,
     least_squares_on,
@@ -33,6 +35,7 @@ def test_of_ties_the_paper_keeps_all_and_we_keep_the_first():
     z = torch.tensor([[1.0, -2, 2, 0, 2]])
     assert winner_take_all(z, 2).tolist() == [[0, -2, 2, 0, 2]]
     assert strongest(z, 2).tolist() == [[False, True, True, False, False]]
+    assert winner_take_all(torch.tensor([[4.0, -3, 2, 1]]), 3).tolist() == [[4, -3, 2, 0]]
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=20), st.data())
@@ -74,6 +77,52 @@ def test_a_sweep_over_sparse_features_never_raises_the_error(seed, s):
     assert error_by_neuron(swept, sums).sum() <= error_by_neuron(z, sums).sum() + 1e-9
     refitted = lower_by_neuron(least_squares_on(swept != 0, sums), swept, sums)
     assert error_by_neuron(refitted, sums).sum() <= error_by_neuron(swept, sums).sum()
+
+
+@pytest.mark.parametrize("s", [1, 2])
+def test_the_last_feature_of_a_sweep_is_the_best_sparse_one_given_the_others(s):
+    y, a, sums = moments(4, d=5, k=3)
+    swept = sparse_descent(torch.randn(3, 5, generator=torch.Generator().manual_seed(5), dtype=torch.float64), sums, s)
+    left = a - swept[:2].T @ y[:2]
+    errors = []
+    for support in combinations(range(5), s):
+        alone = left.clone()
+        for neuron in support:
+            alone[neuron] -= (left[neuron] @ y[2]) / (y[2] @ y[2]) * y[2]
+        errors.append(float(alone.square().sum()))
+    assert float((a - swept.T @ y).square().sum()) == pytest.approx(min(errors))
+
+
+def test_features_that_rebuild_everything_are_left_as_they_are():
+    _, _, sums = moments(6, k=3)
+    truth = torch.randn(3, 12, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    sums = Moments(sums.gram_kk @ truth, sums.gram_kk)
+    torch.testing.assert_close(sparse_descent(truth, sums, 12), truth)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e3])
+def test_coefficients_of_another_scale_give_features_of_the_inverse_scale(scale):
+    _, _, sums = moments(8)
+    scaled = Moments(scale * sums.products_kd, scale**2 * sums.gram_kk)
+    torch.testing.assert_close(ridge_solution(scaled) * scale, ridge_solution(sums))
+
+
+def test_where_the_ridge_is_not_enough_a_larger_one_is_taken_for_that_neuron_alone():
+    gram = 4 * torch.eye(3, dtype=torch.float64)
+    gram[0, 1] = gram[1, 0] = 4 * (1 + 4e-6)
+    products = torch.tensor([[1.0, 0], [2.0, 0], [0, 3.0]], dtype=torch.float64)
+    fitted = least_squares_on(torch.tensor([[True, False], [True, False], [False, True]]), Moments(products, gram))
+    eye = torch.eye(2, dtype=torch.float64)
+    expected = torch.linalg.solve(gram[:2, :2] + 4 * (1e-6 + 1e-6 + 1e-5) * eye, products[:2, 0])
+    torch.testing.assert_close(fitted[:2, 0], expected)
+    assert float(fitted[2, 1]) == pytest.approx(3 / (4 * (1 + 1e-6)), rel=1e-12)
+
+
+@pytest.mark.parametrize("entry", [0.0, math.nan])
+def test_coefficients_that_are_all_zero_or_not_finite_are_an_error(entry):
+    broken = Moments(torch.ones(2, 3, dtype=torch.float64), torch.full((2, 2), entry, dtype=torch.float64))
+    with pytest.raises(UnweaveError, match="not finite or all zero"):
+        ridge_solution(broken)
 
 
 def test_a_feature_without_tokens_loses_its_neurons():
