@@ -51,7 +51,7 @@ TESTS = {
 """Module below src/unweave, and the tests that must notice a change of it."""
 FOLDER = PROJECT / "results/mutation"
 WARM = Path(__file__).with_name("warm.py")
-SECONDS = 120
+SECONDS = 30
 """Processor time that the tests of one mutant may take: an endless loop counts as noticed."""
 PATIENCE = 10 * 3600
 ANY = "any module"
