@@ -49,8 +49,9 @@ unit-test: $(VENV)/.ready-dev ## the tests that run no stage of the workflow, on
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --dist loadfile $(addprefix --ignore ,$(WORKFLOW_TESTS))
 
 coverage: $(VENV)/.ready-dev ## lines and branches of the package that the unit tests run: results/coverage
-	$(BIN)/coverage run -m pytest $(addprefix --ignore ,$(WORKFLOW_TESTS))
-	$(BIN)/coverage html --quiet && $(BIN)/coverage report
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses logical --dist loadfile \
+		$(addprefix --ignore ,$(WORKFLOW_TESTS))
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report
 
 slurm-test: $(VENV)/.ready-dev ## run the workflow through a SLURM of one node on this machine (root, Debian)
 	UNWEAVE_SLURM=1 $(BIN)/python -m pytest --capture=no tests/slurm

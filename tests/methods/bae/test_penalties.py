@@ -33,6 +33,11 @@ def test_channels_that_are_on_half_of_the_time_have_one_bit_each():
     assert float(marginal_entropy(torch.full((8192,), 0.5))) == 8192.0
 
 
+def test_each_row_of_probabilities_has_its_own_entropy():
+    rows = torch.tensor([[0.5, 0.5, 0.5], [0.5, 0.0, 1.0]])
+    assert marginal_entropy(rows).tolist() == pytest.approx([3, 1], abs=1e-6)
+
+
 def test_constant_channels_have_no_entropy():
     assert float(marginal_entropy(torch.tensor([0.0, 1.0, 0.0]))) == pytest.approx(0, abs=1e-6)
 
@@ -104,8 +109,9 @@ def test_products_of_integers_are_exact_for_every_number_of_rows(rows):
     assert torch.equal(integer_product(a, b).double(), a.double() @ b.double())
 
 
-def test_batches_beside_each_other_are_independent():
-    bits = random_bits(4, 64, 20)
+@pytest.mark.parametrize("channels", [20, 300])
+def test_batches_beside_each_other_are_independent(channels):
+    bits = random_bits(4, 64, channels)
     values, products, rows = covariance_penalty(bits, bits.sum(-2))
     for each, value, product, row in zip(bits, values, products, rows, strict=True):
         alone = covariance_penalty(each, each.sum(0))

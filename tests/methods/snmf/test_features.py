@@ -35,6 +35,8 @@ def test_of_ties_the_paper_keeps_all_and_we_keep_the_first():
     z = torch.tensor([[1.0, -2, 2, 0, 2]])
     assert winner_take_all(z, 2).tolist() == [[0, -2, 2, 0, 2]]
     assert strongest(z, 2).tolist() == [[False, True, True, False, False]]
+    rows = torch.tensor([[3.0, 2, 2, 0], [1, 1, 1, 1], [0, 1, 2, 3]])
+    assert strongest(rows, 2).int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]
     assert winner_take_all(torch.tensor([[4.0, -3, 2, 1]]), 3).tolist() == [[4, -3, 2, 0]]
 
 
@@ -107,15 +109,29 @@ def test_coefficients_of_another_scale_give_features_of_the_inverse_scale(scale)
     torch.testing.assert_close(ridge_solution(scaled) * scale, ridge_solution(sums))
 
 
-def test_where_the_ridge_is_not_enough_a_larger_one_is_taken_for_that_neuron_alone():
-    gram = 4 * torch.eye(3, dtype=torch.float64)
-    gram[0, 1] = gram[1, 0] = 4 * (1 + 4e-6)
-    products = torch.tensor([[1.0, 0], [2.0, 0], [0, 3.0]], dtype=torch.float64)
-    fitted = least_squares_on(torch.tensor([[True, False], [True, False], [False, True]]), Moments(products, gram))
+@pytest.mark.parametrize(("error", "ridges"), [(4e-6, 1.1e-5), (4e-5, 1.11e-4), (4e-4, 1.111e-3)])
+def test_where_the_ridge_is_not_enough_larger_ones_are_added_for_that_neuron_alone(error, ridges):
+    gram = 4 * torch.eye(4, dtype=torch.float64)
+    gram[0, 1] = gram[1, 0] = 4 * (1 + error)
+    gram[2, 3] = gram[3, 2] = 2
+    products = torch.tensor([[1.0, 0], [2.0, 0], [0, 3.0], [0, 1.0]], dtype=torch.float64)
+    support = torch.tensor([[True, False], [True, False], [False, True], [False, True]])
+    fitted = least_squares_on(support, Moments(products, gram))
     eye = torch.eye(2, dtype=torch.float64)
-    expected = torch.linalg.solve(gram[:2, :2] + 4 * (1e-6 + 1e-6 + 1e-5) * eye, products[:2, 0])
-    torch.testing.assert_close(fitted[:2, 0], expected)
-    assert float(fitted[2, 1]) == pytest.approx(3 / (4 * (1 + 1e-6)), rel=1e-12)
+    lifted = torch.linalg.solve(gram[:2, :2] + 4 * (1e-6 + ridges) * eye, products[:2, 0])
+    torch.testing.assert_close(fitted[:2, 0], lifted, rtol=1e-6, atol=0)
+    usual = torch.linalg.solve(gram[2:, 2:] + 4e-6 * eye, products[2:, 1])
+    torch.testing.assert_close(fitted[2:, 1], usual, rtol=1e-12, atol=0)
+
+
+def test_a_neuron_is_taken_from_the_candidate_only_where_that_is_no_worse():
+    y, a, sums = moments(9)
+    best = ridge_solution(sums)
+    spoilt = best.clone()
+    spoilt[:, :6] += 1
+    torch.testing.assert_close(lower_by_neuron(spoilt, best, sums), best)
+    torch.testing.assert_close(lower_by_neuron(best, spoilt, sums), best)
+    assert float((a - best.T @ y).square().sum()) < float((a - spoilt.T @ y).square().sum())
 
 
 @pytest.mark.parametrize("entry", [0.0, math.nan])
