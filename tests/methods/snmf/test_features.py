@@ -26,7 +26,7 @@ def moments(seed, n=40, d=12, k=5):
     return y, a, Moments(y @ a.T, y @ y.T)
 
 
-@pytest.mark.parametrize(("p", "d", "s"), [(0.01, 1536, 16), (0.01, 6, 1), (0.05, 3072, 154), (1.0, 7, 7)])
+@pytest.mark.parametrize(("p", "d", "s"), [(0.01, 1536, 16), (0.01, 6, 1), (0.05, 3072, 154), (1.0, 7, 7), (0.0, 9, 1)])
 def test_the_number_of_kept_neurons_is_rounded_up(p, d, s):
     assert kept_neurons(p, d) == s == max(1, math.ceil(p * d))
 
@@ -107,6 +107,9 @@ def test_coefficients_of_another_scale_give_features_of_the_inverse_scale(scale)
     _, _, sums = moments(8)
     scaled = Moments(scale * sums.products_kd, scale**2 * sums.gram_kk)
     torch.testing.assert_close(ridge_solution(scaled) * scale, ridge_solution(sums))
+    torch.testing.assert_close(
+        sparse_descent(ridge_solution(sums) / scale, scaled, 3) * scale, sparse_descent(ridge_solution(sums), sums, 3)
+    )
 
 
 @pytest.mark.parametrize(("error", "ridges"), [(4e-6, 1.1e-5), (4e-5, 1.11e-4), (4e-4, 1.111e-3)])
@@ -145,3 +148,12 @@ def test_a_feature_without_tokens_loses_its_neurons():
     _, _, sums = moments(3)
     sums.gram_kk[2] = sums.gram_kk[:, 2] = sums.products_kd[2] = 0
     assert not sparse_descent(torch.ones(5, 12, dtype=torch.float64), sums, 3)[2].any()
+
+
+def test_a_feature_without_tokens_changes_no_other():
+    _, _, sums = moments(3)
+    start = torch.randn(5, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    others = torch.tensor([0, 1, 3, 4])
+    alone = sparse_descent(start[others], Moments(sums.products_kd[others], sums.gram_kk[others][:, others]), 3)
+    sums.gram_kk[2] = sums.gram_kk[:, 2] = sums.products_kd[2] = 0
+    torch.testing.assert_close(sparse_descent(start, sums, 3)[others], alone)
