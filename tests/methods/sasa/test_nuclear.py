@@ -113,6 +113,27 @@ def test_a_polar_factor_is_orthogonal_and_leaves_a_symmetric_matrix(r):
     torch.testing.assert_close(stretch.diagonal(dim1=1, dim2=2).sum(1), values, rtol=1e-9, atol=0)
 
 
+@ranks
+def test_matrices_may_stand_alone_or_in_any_array(r):
+    C = torch.randn(2, 2, r, r, dtype=torch.float64, generator=torch.Generator().manual_seed(r))
+    values, polar = nuclear_and_polar(C)
+    for i, j in ((0, 0), (1, 1)):
+        value, factor = nuclear_and_polar(C[i, j])
+        torch.testing.assert_close(value, values[i, j])
+        torch.testing.assert_close(factor, polar[i, j])
+        torch.testing.assert_close(value, torch.linalg.svdvals(C[i, j]).sum())
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize(("r", "rank"), [(3, 1), (4, 2), (6, 3)])
+def test_directions_without_extent_are_zero_in_the_polar_factor(r, rank, scale):
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(5, r, rank, dtype=torch.float64, generator=generator) for _ in range(2))
+    _, polar = nuclear_and_polar(scale * one @ other.mT)
+    expected = (torch.arange(r) < rank).double().expand(5, r)
+    torch.testing.assert_close(torch.linalg.svdvals(polar), expected, rtol=0, atol=1e-6)
+
+
 def test_large_dictionaries_are_worked_through_in_pieces():
     E, D = blocks(300, 3, 300, seed=10), blocks(300, 3, 300, seed=11)
     values, to_E, to_D = product_nuclear(E, D)
