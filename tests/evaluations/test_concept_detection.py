@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from unweave.activations.store import StoredTokens
 from unweave.errors import UnweaveError
-from unweave.evaluations.concept_detection import Settings, concept, detection, evaluate, window_maxima, windows_of
+from unweave.evaluations.concept_detection import (
+    HeldOut,
+    Settings,
+    concept,
+    detection,
+    evaluate,
+    largest_coordinate,
+    random_sparse,
+    window_maxima,
+    windows_of,
+)
 from unweave.methods.dictionary import Traits
 from unweave.methods.linear import LinearDictionary
 
@@ -92,3 +102,50 @@ def test_equal_scores_detect_nothing_and_negative_ones_are_clipped():
     same = detection(np.full(6, 0.3), np.full(6, 0.3))
     assert (same.s_cd, same.auroc, same.delta, same.clipped) == (0, 0.5, 0, False)
     assert detection(np.full(6, 0.5), np.full(6, -0.3)).clipped
+
+
+def test_a_concept_names_strings_until_four_fifths_of_the_strength_are_covered():
+    strings = np.array(["a", "b", "c", "d"])
+    assert concept(np.array([5.0, 3.0, 1.0, 1.0]), strings) == ["a", "b"]
+    assert concept(np.array([5.0, 2.9, 1.1, 1.0]), strings) == ["a", "b", "c"]
+    assert concept(np.array([1.0, 1.0, 2.0, 0.0]), np.array(["b", "a", "c", "d"])) == ["c", "a", "b"]
+
+
+def test_a_concept_is_made_of_the_25_strongest_tokens_and_has_ten_strings_at_most():
+    strings = np.array([f"{i:02d}" for i in range(40)])
+    assert concept(np.linspace(2, 1, 40), strings) == [f"{i:02d}" for i in range(10)]
+    repeated = np.array([*["often"] * 24, "strong", *["left out"] * 15])
+    assert concept(np.array([*[1.0] * 24, 7.0, *[0.9] * 15]), repeated) == ["often", "strong"]
+
+
+def test_detection_compares_means_and_pairs():
+    found = detection(np.array([0.4, 0.6]), np.array([0.2, 0.5]))
+    assert found.s_cd == pytest.approx(np.log(0.5 / 0.35))
+    assert (found.auroc, found.delta, found.clipped) == (0.75, pytest.approx(0.15), False)
+    assert detection(np.array([0.5, 0.3]), np.array([0.3, 0.1])).auroc == 0.875
+    clipped = detection(np.full(6, 0.5), np.full(6, -0.3))
+    assert (clipped.s_cd, clipped.delta) == (pytest.approx(np.log(500)), pytest.approx(0.8))
+    assert not detection(np.full(6, 0.5), np.full(6, 1e-3)).clipped
+
+
+def test_the_largest_coordinate_keeps_its_place_and_sign():
+    atoms = torch.tensor([[1.0, -3.0, 2.0], [0.5, 0.0, 0.1]])
+    assert torch.equal(largest_coordinate(atoms), torch.tensor([[0.0, -3.0, 0.0], [0.5, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize(("d", "kept"), [(20, 1), (200, 2), (576, 6)])
+def test_random_sparse_directions_have_a_hundredth_of_the_coordinates_at_different_places(d, kept):
+    directions = random_sparse(30, d, np.random.default_rng(0))
+    assert (directions != 0).sum(dim=1).tolist() == [kept] * 30
+    assert (directions != 0).any(dim=0).sum() > 10
+
+
+@pytest.mark.parametrize(("holding", "without", "scored"), [(5, 5, True), (4, 9, False), (9, 4, False), (5, 40, True)])
+def test_a_feature_is_scored_from_five_windows_of_each_kind(holding, without, scored):
+    windows = np.arange(2 * (holding + without)) // 2
+    strings = np.where(windows < holding, "word", "other")
+    x = torch.nn.functional.one_hot(torch.from_numpy((windows < holding).astype(np.int64)), 2).float()
+    (found,) = HeldOut(x, strings, windows).score(torch.tensor([[0.0, 5.0]]), [["word"]], np.random.default_rng(0))
+    assert (found is not None) is scored
+    if scored:
+        assert (found.auroc, found.delta) == (1, 1)

@@ -53,6 +53,14 @@ def test_a_mean_far_larger_than_the_spread_does_not_spoil_the_moments(in_memory)
     np.testing.assert_allclose(moved.excess_kurtosis, plain.excess_kurtosis, rtol=1e-2)
 
 
+def test_a_mean_that_float32_cannot_hold_does_not_spoil_them_either(in_memory):
+    x = torch.from_numpy(np.random.default_rng(3).exponential(size=(4000, 3))).float() + torch.tensor([3e5, 5e5, 1e6])
+    shape = shape_along(in_memory(x), torch.eye(3), row_norm=False)
+    wide = x.double().numpy()
+    np.testing.assert_allclose(shape.skewness, stats.skew(wide), rtol=1e-3)
+    np.testing.assert_allclose(shape.excess_kurtosis, stats.kurtosis(wide), rtol=2e-3)
+
+
 @settings(max_examples=20)
 @given(st.floats(1e-3, 1e3), st.integers(0, 100))
 def test_shape_does_not_depend_on_the_scale_or_the_sign_of_the_data(in_memory, scale, seed):
@@ -141,3 +149,10 @@ def test_a_direction_without_variation_is_refused(in_memory):
     x[:, 0] = 5
     with pytest.raises(UnweaveError, match="do not vary along 1 of 3 directions"):
         shape_along(in_memory(x), torch.eye(3), row_norm=False)
+
+
+def test_the_limit_of_gaussian_samples_is_known():
+    """Fisher's exact mean and variance of the kurtosis of 100 draws, and 1.645 standard deviations above."""
+    variance = 24 * 100 * 98 * 97 / (101**2 * 103 * 105)
+    assert gaussian_kurtosis_limit(100, 1) == pytest.approx(-6 / 101 + 1.6448536 * variance**0.5)
+    assert gaussian_kurtosis_limit(100, 2) == pytest.approx(-6 / 101 + 1.9545084 * variance**0.5, rel=1e-5)

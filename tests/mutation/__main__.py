@@ -112,8 +112,11 @@ def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
         with serving(clone, socket, TESTS[module]):
             if not session.exists():
                 run(clone, "cosmic-ray", "baseline", config)
-                run(clone, "cosmic-ray", "init", config, session)
-                run(clone, "cr-filter-operators", session, config)
+                begun = session.with_suffix(".begun")
+                begun.unlink(missing_ok=True)
+                run(clone, "cosmic-ray", "init", config, begun)
+                run(clone, "cr-filter-operators", begun, config)
+                begun.rename(session)
             with closing(sqlite3.connect(session)) as database, database:
                 database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
             run(clone, "cosmic-ray", "exec", config, session)
