@@ -56,6 +56,18 @@ def test_decoder_spectra_are_squared_singular_values():
     torch.testing.assert_close(decoder_spectra(D), expected, rtol=1e-9, atol=0)
 
 
+def test_spectra_of_small_blocks_are_small_and_none_is_negative():
+    generator = torch.Generator().manual_seed(0)
+    D = torch.randn(50, 4, 1, generator=generator) @ torch.randn(50, 1, 9, generator=generator)
+    spectra = decoder_spectra(0.01 * D)
+    torch.testing.assert_close(spectra, 1e-4 * decoder_spectra(D), rtol=1e-5, atol=1e-12)
+    covariance = CodeCovariance.empty(50, 4, torch.device("cpu"))
+    covariance.add(torch.randn(40, 50, 1, generator=generator).expand(40, 50, 4).reshape(40, 200))
+    for found in (spectra, covariance.spectra()[0]):
+        assert (found >= 0).all()
+        assert (rank90(found) == 1).all()
+
+
 def test_code_covariance_is_that_of_the_tokens_on_which_a_group_is_active():
     generator = torch.Generator().manual_seed(1)
     codes = torch.randn(300, 9, generator=generator) + 1

@@ -97,3 +97,13 @@ def test_decoding_sums_the_atoms():
     codes = torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(fitted.decode(codes), codes @ fitted.atoms)
     torch.testing.assert_close(fitted.encode(fitted.decode(codes)), codes, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e6])
+def test_the_precision_does_not_depend_on_the_scale_of_the_targets(scale):
+    generator = torch.Generator().manual_seed(0)
+    atoms = torch.nn.functional.normalize(torch.randn(15, 20, generator=generator, dtype=torch.float64) + 0.5, dim=1)
+    target = atoms @ torch.randn(20, 50, generator=generator, dtype=torch.float64)
+    expected = nonnegative_least_squares(atoms @ atoms.T, target)
+    found = nonnegative_least_squares(atoms @ atoms.T, scale * target) / scale
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
