@@ -107,3 +107,16 @@ def test_the_precision_does_not_depend_on_the_scale_of_the_targets(scale):
     expected = nonnegative_least_squares(atoms @ atoms.T, target)
     found = nonnegative_least_squares(atoms @ atoms.T, scale * target) / scale
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_coefficient_that_the_first_sweep_leaves_at_zero_can_still_grow():
+    gram = torch.tensor([[1.0, -0.9], [-0.9, 1.0]], dtype=torch.float64)
+    target = torch.tensor([[-0.1], [1.0]], dtype=torch.float64)
+    expected = torch.linalg.solve(gram, target)
+    assert (expected > 4).all()
+    torch.testing.assert_close(nonnegative_least_squares(gram, target), expected, rtol=1e-6, atol=0)
+
+
+def test_nothing_is_recorded_for_gradients():
+    gram = torch.eye(2, dtype=torch.float64, requires_grad=True)
+    assert not nonnegative_least_squares(gram, torch.ones(2, 1, dtype=torch.float64)).requires_grad
