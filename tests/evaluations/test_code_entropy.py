@@ -4,7 +4,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unweave.evaluations.code_entropy import SHUFFLED, Settings, bits_of, evaluate, joint_entropy, shuffled
+from unweave.errors import UnweaveError
+from unweave.evaluations.code_entropy import (
+    SHUFFLED,
+    Settings,
+    bits_of,
+    evaluate,
+    joint_entropy,
+    shuffled,
+    summed_interval,
+)
+from unweave.evaluations.documents import Documents
 from unweave.methods.bae.dictionary import BinaryAutoencoder
 
 coins = st.integers(0, 999).map(lambda seed: torch.rand(400, 5, generator=torch.Generator().manual_seed(seed)) < 0.4)
@@ -69,3 +79,29 @@ def test_the_bits_of_known_codes_are_found_with_their_interval(bits_of_signs, ma
     assert 0 < find(scores, metric="fvu") < 1
     (summed,) = (s for s in scores if s.metric == "entropy_sum")
     assert summed.ci_low < summed.value < summed.ci_high
+    assert summed.ci_high - summed.ci_low < 0.1
+    assert summed.higher_is_better is None
+
+
+def test_the_interval_of_one_channel_is_that_of_a_proportion():
+    """The slope of the entropy in bits at a rate of 0.2 is log2(4) = 2."""
+    fires = (torch.arange(400) % 5 == 0)[:, None]
+    low, high = summed_interval(fires, Documents.of(np.arange(400)), 0.7, 0)
+    half = 1.96 * 2 * (0.2 * 0.8 / 400) ** 0.5
+    assert (low, high) == (pytest.approx(0.7 - half, rel=0.02), pytest.approx(0.7 + half, rel=0.02))
+
+
+def test_the_unexplained_variance_is_the_error_over_the_spread(bits_of_signs, make_corpus, make_data):
+    x = torch.randn(500, 4, generator=torch.Generator().manual_seed(0)) + 0.5
+    scores = evaluate(bits_of_signs, make_data({"c": make_corpus(x, documents=50)}), Settings(tokens=200), 0)
+    (fvu,) = (s for s in scores if s.metric == "fvu")
+    x = x[:200].double()
+    rebuilt = bits_of_signs.decode(bits_of_signs.encode(x.float())).double()
+    assert fvu.value == pytest.approx(float((x - rebuilt).square().sum() / (x - x.mean(dim=0)).square().sum()))
+    assert (fvu.n, fvu.higher_is_better) == (200, False)
+
+
+def test_activations_that_are_all_equal_are_refused(bits_of_signs, make_corpus, make_data):
+    corpus = make_corpus(torch.ones(100, 4), documents=10)
+    with pytest.raises(UnweaveError, match="all activations are equal"):
+        evaluate(bits_of_signs, make_data({"c": corpus}), Settings(), 0)

@@ -114,8 +114,8 @@ def test_a_concept_names_strings_until_four_fifths_of_the_strength_are_covered()
 def test_a_concept_is_made_of_the_25_strongest_tokens_and_has_ten_strings_at_most():
     strings = np.array([f"{i:02d}" for i in range(40)])
     assert concept(np.linspace(2, 1, 40), strings) == [f"{i:02d}" for i in range(10)]
-    repeated = np.array([*["often"] * 24, "strong", *["left out"] * 15])
-    assert concept(np.array([*[1.0] * 24, 7.0, *[0.9] * 15]), repeated) == ["often", "strong"]
+    often = np.array([*["often"] * 20, *"bcdef", "left out"])
+    assert concept(np.array([*[1.0] * 25, 0.99]), often) == ["often"]
 
 
 def test_detection_compares_means_and_pairs():
@@ -149,3 +149,33 @@ def test_a_feature_is_scored_from_five_windows_of_each_kind(holding, without, sc
     assert (found is not None) is scored
     if scored:
         assert (found.auroc, found.delta) == (1, 1)
+
+
+def test_a_feature_that_cannot_be_scored_does_not_end_the_scoring():
+    windows, x = np.arange(40) // 2, torch.eye(2).repeat(20, 1)
+    strings = np.where(windows < 8, "word", "other")
+    found = HeldOut(x, strings, windows).score(torch.eye(2), [["nowhere"], ["word"]], np.random.default_rng(0))
+    assert [one is None for one in found] == [True, False]
+
+
+def test_features_count_whatever_the_scale_of_their_codes_and_if_they_fire_on_every_token(
+    two_corpora, make_data, tiny_model_folder, find
+):
+    data = make_data(two_corpora(), tiny_model_folder)
+    small, always = axes(signed=False), axes(signed=False)
+    small.tensors["readers"] = 1e-3 * small.tensors["readers"]
+    always.tensors["center"] = torch.full((D,), -10.0)
+    values = [
+        {s.metric: s.value for s in evaluate(dictionary, data, Settings(features=24, window=3), 0) if s.label == ""}
+        for dictionary in (axes(signed=False), small, always)
+    ]
+    assert values[1] == pytest.approx(values[0])
+    assert values[2]["auroc"] > 0.8
+    assert values[0]["positive_s_cd"] > 0.9
+
+
+def test_two_features_are_enough(two_corpora, make_data, tiny_model_folder):
+    data = make_data(two_corpora(), tiny_model_folder)
+    tensors = {"center": torch.zeros(D), "readers": torch.eye(D)[:2], "atoms": torch.eye(D)[:2]}
+    scores = evaluate(LinearDictionary(tensors, Traits(signed=False, linear=True)), data, Settings(window=3), 0)
+    assert {s.n for s in scores if s.label == ""} == {2}
