@@ -41,7 +41,7 @@ TESTS = {
     "methods/sae/gates.py": "tests/methods/sae/test_gates.py",
     "methods/coefficients.py": "tests/methods/test_coefficients.py",
     "evaluations/intervals.py": "tests/evaluations/test_intervals.py",
-    "evaluations/pooling.py": "tests/evaluations/test_sparse_probing.py",
+    "evaluations/pooling.py": "tests/evaluations/test_pooling.py tests/evaluations/test_sparse_probing.py",
     "evaluations/code_entropy.py": "tests/evaluations/test_code_entropy.py",
     "evaluations/nongaussianity.py": "tests/evaluations/test_nongaussianity.py",
     "evaluations/concept_detection.py": "tests/evaluations/test_concept_detection.py",
