@@ -69,9 +69,11 @@ def test_the_scale_of_atoms_does_not_matter(two_corpora, make_data, tiny_model_f
     assert [s.value for s in one if s.label == ""] == pytest.approx([s.value for s in other if s.label == ""])
 
 
-def test_one_corpus_is_refused(two_corpora, make_data, tiny_model_folder):
-    with pytest.raises(UnweaveError, match="needs two corpora"):
-        evaluate(axes(), make_data({"c": two_corpora()["named"]}, tiny_model_folder), Settings(), 0)
+def test_one_corpus_and_three_are_refused(two_corpora, make_data, tiny_model_folder):
+    corpora = two_corpora()
+    for wrong in ({"c": corpora["named"]}, {**corpora, "third": corpora["named"]}):
+        with pytest.raises(UnweaveError, match="needs two corpora"):
+            evaluate(axes(), make_data(wrong, tiny_model_folder), Settings(), 0)
 
 
 def test_a_concept_is_the_strings_that_carry_most_of_the_strength():
@@ -116,6 +118,12 @@ def test_a_concept_is_made_of_the_25_strongest_tokens_and_has_ten_strings_at_mos
     assert concept(np.linspace(2, 1, 40), strings) == [f"{i:02d}" for i in range(10)]
     often = np.array([*["often"] * 20, *"bcdef", "left out"])
     assert concept(np.array([*[1.0] * 25, 0.99]), often) == ["often"]
+    last = np.array([*["a"] * 19, *["b"] * 6])
+    assert concept(np.array([*[1.0158] * 19, *[0.94] * 6]), last) == ["a", "b"]
+
+
+def test_tokens_on_which_a_feature_is_below_zero_take_nothing_from_its_concept():
+    assert concept(np.array([5.0, 1.3, -0.5]), np.array(["a", "b", "c"])) == ["a", "b"]
 
 
 def test_detection_compares_means_and_pairs():
@@ -179,3 +187,21 @@ def test_two_features_are_enough(two_corpora, make_data, tiny_model_folder):
     tensors = {"center": torch.zeros(D), "readers": torch.eye(D)[:2], "atoms": torch.eye(D)[:2]}
     scores = evaluate(LinearDictionary(tensors, Traits(signed=False, linear=True)), data, Settings(window=3), 0)
     assert {s.n for s in scores if s.label == ""} == {2}
+
+
+def test_a_single_feature_is_too_few(two_corpora, make_data, tiny_model_folder):
+    data = make_data(two_corpora(), tiny_model_folder)
+    tensors = {"center": torch.zeros(D), "readers": torch.eye(D)[:1], "atoms": torch.eye(D)[:1]}
+    one = LinearDictionary(tensors, Traits(signed=False, linear=True))
+    with pytest.raises(UnweaveError, match="held out: concepts of fewer than two features"):
+        evaluate(one, data, Settings(window=3), 0)
+
+
+def test_concepts_on_the_negative_side_are_detected_along_the_negative_direction(
+    two_corpora, make_data, tiny_model_folder, find
+):
+    data = make_data(two_corpora(strength=-4.0), tiny_model_folder)
+    scores = evaluate(axes(), data, Settings(features=48, window=3), 0)
+    assert find(scores, metric="auroc", label="") > 0.6
+    assert {s.metric for s in scores if not s.higher_is_better} == {"clipped"}
+    assert 0.2 < find(scores, metric="positive_s_cd", label="shuffled concepts") < 0.8

@@ -139,10 +139,12 @@ def test_quantiles_are_ordered_and_the_mean_has_an_interval_around_it(make_corpu
     scores = evaluate(make_dictionary(6), make_data({"c": make_corpus(mixed(500, 6))}), Settings(), seed=7)
     for metric in ("excess_kurtosis", "absolute_skewness", "logcosh_deviation"):
         quantiles = [(s.x, s.value) for s in scores if s.metric == metric and s.x_name == "quantile"]
+        assert len(quantiles) == len(Settings().quantiles)
         assert [value for _, value in sorted(quantiles)] == sorted(value for _, value in quantiles)
         (mean,) = (s for s in scores if s.metric == metric and not s.x_name)
         assert mean.ci_low <= mean.value <= mean.ci_high
         assert (mean.n, mean.seed) == (6, 7)
+    assert [s.x_name for s in scores if s.metric == "share_above_gaussian"] == [""]
 
 
 def test_a_direction_without_variation_is_refused(in_memory):

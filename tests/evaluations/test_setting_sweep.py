@@ -83,8 +83,10 @@ def test_a_wrong_measure_is_refused_before_anything_is_fitted(data, make_diction
 
 
 def test_it_needs_two_corpora_and_a_method_to_fit(data, make_dictionary):
-    with pytest.raises(UnweaveError, match="needs two corpora"):
-        evaluate(make_dictionary(12), replace(data, corpora={"one": data.corpora["fitted"]}), sweep(), 0)
+    one = {"one": data.corpora["fitted"]}
+    for corpora in (one, {**data.corpora, **one}):
+        with pytest.raises(UnweaveError, match="needs two corpora"):
+            evaluate(make_dictionary(12), replace(data, corpora=corpora), sweep(), 0)
     with pytest.raises(UnweaveError, match="fits a method again"):
         evaluate(make_dictionary(12), replace(data, refit=None), sweep(), 0)
 

@@ -164,6 +164,24 @@ def test_a_group_captures_the_subspace_that_it_spans_in_any_basis():
     assert overlaps(torch.zeros(2, 6), 2, bases, rows).similarity.tolist() == [[0, 0]]
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_plane_that_shares_one_axis_with_a_feature_of_two_overlaps_it_by_half(scale):
+    axes = torch.eye(4)
+    found = overlaps(scale * axes[[0, 1]], 2, axes[[1, 2, 0, 3]], torch.tensor([0, 0, 1, 2]))
+    assert found.similarity[0].tolist() == pytest.approx([0.5**0.5, 1, 0])
+    assert found.capture[0].tolist() == pytest.approx([0.5, 1, 0])
+
+
+@pytest.mark.parametrize("scale", [2.0**-10, 1.0, 2.0**10])
+def test_nine_tenths_of_the_energy_are_nine_tenths_at_any_scale_and_up_to_rounding(scale):
+    firings = Firings(2, 1, 2)
+    codes = scale * torch.tensor([[3.0, 1.0]])
+    firings.add(torch.ones(1, 2).bool(), torch.ones(1, 1).bool(), codes)
+    axis, row = torch.eye(2)[:1], torch.zeros(1, dtype=torch.long)
+    assert carriers(firings, axis.repeat(2, 1), axis, row, 1).tolist() == [1]
+    assert carriers(firings, torch.tensor([[0.9, 0], [1.0, 0]]), axis, row, 1).tolist() == [2]
+
+
 def test_the_best_readers_of_a_complete_basis_are_its_dual():
     generator = torch.Generator().manual_seed(0)
     atoms = torch.nn.functional.normalize(torch.randn(4, 4, generator=generator)).double()
@@ -195,6 +213,18 @@ def test_detection_counts_hits_misses_and_false_alarms():
     assert found.recall.tolist() == pytest.approx([2 / 3, 2 / 3, 0])
     assert found.f1.tolist() == pytest.approx([0.8, 0.8, 0])
     assert found.accuracy.tolist() == pytest.approx([0.75, 0.75, 0.25])
+
+
+def test_a_feature_that_fires_once_is_detected_by_the_unit_that_fires_then():
+    once = Firings(2, 2, 2)
+    once.add(
+        torch.tensor([[1, 0], [0, 1], [0, 0]]).bool(), torch.tensor([[1, 0], [0, 0], [0, 0]]).bool(), torch.ones(3, 2)
+    )
+    found = once.detection(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
+    assert found.precision.tolist() == [1, 0, 0]
+    assert found.recall.tolist() == [1, 0, 0]
+    assert found.f1.tolist() == [1, 0, 0]
+    assert found.accuracy.tolist() == pytest.approx([1, 2 / 3, 2 / 3])
 
 
 def test_a_feature_is_carried_by_as_many_directions_as_write_nine_tenths_of_it():
