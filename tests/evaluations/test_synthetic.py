@@ -172,6 +172,12 @@ def test_a_plane_that_shares_one_axis_with_a_feature_of_two_overlaps_it_by_half(
     assert found.capture[0].tolist() == pytest.approx([0.5, 1, 0])
 
 
+def test_a_group_of_two_directions_that_are_nearly_one_spans_that_one_alone():
+    direction = torch.randn(5, generator=torch.Generator().manual_seed(0))
+    found = overlaps(torch.stack([direction, 0.3 * direction]), 2, torch.eye(5), identity_rows(5))
+    assert float(found.capture.sum()) == pytest.approx(1, abs=1e-6)
+
+
 @pytest.mark.parametrize("scale", [2.0**-10, 1.0, 2.0**10])
 def test_nine_tenths_of_the_energy_are_nine_tenths_at_any_scale_and_up_to_rounding(scale):
     firings = Firings(2, 1, 2)
