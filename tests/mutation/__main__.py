@@ -5,7 +5,7 @@ each core, and runs the tests that TESTS names. Changes that end in an error of 
 floats, `is` between numbers) are left out. Survivors are listed in tests/mutation/results.json; those that change
 nothing that a test could see are explained in tests/mutation/explained.yaml: by module and reason, the change itself or
 a line of which every change is like that. A run that was cut off goes on where it stopped, and a second run tests the
-survivors again.
+survivors without a reason again.
 """
 
 import hashlib
@@ -100,8 +100,10 @@ def serving(clone: Path, socket: Path, tests: str) -> Iterator[None]:
         server.wait()
 
 
-def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
-    """Mutants of one module with what became of them; of those tested before, only survivors are tested again."""
+def mutated(module: str, clone: Path, reasons: dict[str, str]) -> list[list[dict[str, Any]]]:
+    """Mutants of one module with what became of them; of those tested before, only survivors without a reason
+    are tested again.
+    """
     name = module.removesuffix(".py").replace("/", ".")
     version = hashlib.sha256((clone / "src/unweave" / module).read_bytes()).hexdigest()[:8]
     config, session = FOLDER / f"{name}.toml", FOLDER / f"{name}.{version}.sqlite"
@@ -118,18 +120,30 @@ def mutated(module: str, clone: Path) -> list[list[dict[str, Any]]]:
                 run(clone, "cr-filter-operators", begun, config)
                 begun.rename(session)
             with closing(sqlite3.connect(session)) as database, database:
-                database.execute("DELETE FROM work_results WHERE test_outcome = 'SURVIVED'")
+                alive = database.execute("SELECT job_id, diff FROM work_results WHERE test_outcome = 'SURVIVED'")
+                open_ = [(job,) for job, diff in alive.fetchall() if reason_for(diff, reasons) is None]
+                database.executemany("DELETE FROM work_results WHERE job_id = ?", open_)
             run(clone, "cosmic-ray", "exec", config, session)
     return [json.loads(line) for line in run(clone, "cosmic-ray", "dump", session).splitlines()]
 
 
+def change_of(diff: str) -> str:
+    """Lines that a mutant takes out and puts in."""
+    return "\n".join(line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+
+
+def reason_for(diff: str, reasons: dict[str, str]) -> str | None:
+    """Why no test can notice a mutant, if that is explained for the change or for its line."""
+    change = change_of(diff)
+    line = "\n".join(line[1:].strip() for line in change.splitlines() if line.startswith("-")).strip()
+    return reasons.get(change) or reasons.get(line)
+
+
 def survivor(item: dict[str, Any], result: dict[str, Any], reasons: dict[str, str]) -> dict[str, str]:
-    """What was changed and went unnoticed, with the reason if there is one for the change or the line."""
-    lines = [line for line in str(result["diff"]).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-    change = "\n".join(lines)
-    line = "\n".join(line[1:].strip() for line in lines if line.startswith("-")).strip()
-    found = {"operator": str(item["mutations"][0]["operator_name"]).removeprefix("core/"), "change": change}
-    reason = reasons.get(change) or reasons.get(line)
+    """What was changed and went unnoticed, with the reason if there is one."""
+    operator = str(item["mutations"][0]["operator_name"]).removeprefix("core/")
+    reason = reason_for(str(result["diff"]), reasons)
+    found = {"operator": operator, "change": change_of(str(result["diff"]))}
     return found | ({"reason": reason} if reason else {})
 
 
@@ -164,7 +178,8 @@ def main() -> None:
     def tested(module: str) -> dict[str, Any]:
         clone = clones.get()
         try:
-            return judged(mutated(module, clone), reasons[ANY] | reasons.get(module, {}))
+            known = reasons[ANY] | reasons.get(module, {})
+            return judged(mutated(module, clone, known), known)
         finally:
             clones.put(clone)
 
