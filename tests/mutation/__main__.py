@@ -101,9 +101,7 @@ def serving(clone: Path, socket: Path, tests: str) -> Iterator[None]:
 
 
 def mutated(module: str, clone: Path, reasons: dict[str, str]) -> list[list[dict[str, Any]]]:
-    """Mutants of one module with what became of them; of those tested before, only survivors without a reason
-    are tested again.
-    """
+    """Mutants of one module with what became of them. Only unexplained survivors are tested twice."""
     name = module.removesuffix(".py").replace("/", ".")
     version = hashlib.sha256((clone / "src/unweave" / module).read_bytes()).hexdigest()[:8]
     config, session = FOLDER / f"{name}.toml", FOLDER / f"{name}.{version}.sqlite"
