@@ -189,6 +189,14 @@ def test_two_features_are_enough(two_corpora, make_data, tiny_model_folder):
     assert {s.n for s in scores if s.label == ""} == {2}
 
 
+def test_a_control_that_cannot_be_scored_is_left_out_and_no_other_with_it(two_corpora, make_data, tiny_model_folder):
+    """In windows of whole documents the many strings of a random direction leave no window without one of them."""
+    data = make_data(two_corpora(), tiny_model_folder)
+    tensors = {"center": torch.zeros(D), "readers": torch.eye(D)[:2], "atoms": torch.eye(D)[:2]}
+    scores = evaluate(LinearDictionary(tensors, Traits(signed=False, linear=True)), data, Settings(window=12), 0)
+    assert {s.label for s in scores} == {"", "shuffled concepts", "largest coordinate"}
+
+
 def test_a_single_feature_is_too_few(two_corpora, make_data, tiny_model_folder):
     data = make_data(two_corpora(), tiny_model_folder)
     tensors = {"center": torch.zeros(D), "readers": torch.eye(D)[:1], "atoms": torch.eye(D)[:1]}

@@ -222,15 +222,14 @@ def test_detection_counts_hits_misses_and_false_alarms():
 
 
 def test_a_feature_that_fires_once_is_detected_by_the_unit_that_fires_then():
-    once = Firings(2, 2, 2)
-    once.add(
-        torch.tensor([[1, 0], [0, 1], [0, 0]]).bool(), torch.tensor([[1, 0], [0, 0], [0, 0]]).bool(), torch.ones(3, 2)
-    )
-    found = once.detection(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
-    assert found.precision.tolist() == [1, 0, 0]
-    assert found.recall.tolist() == [1, 0, 0]
-    assert found.f1.tolist() == [1, 0, 0]
-    assert found.accuracy.tolist() == pytest.approx([1, 2 / 3, 2 / 3])
+    once = Firings(3, 2, 2)
+    units, features = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 0]]), torch.tensor([[1, 0], [0, 0], [0, 0]])
+    once.add(units.bool(), features.bool(), torch.ones(3, 2))
+    found = once.detection(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 1]))
+    assert found.precision.tolist() == [1, 0, 0, 0]
+    assert found.recall.tolist() == [1, 0, 0, 0]
+    assert found.f1.tolist() == [1, 0, 0, 0]
+    assert found.accuracy.tolist() == pytest.approx([1, 2 / 3, 2 / 3, 1])
 
 
 def test_a_feature_is_carried_by_as_many_directions_as_write_nine_tenths_of_it():
