@@ -14,7 +14,7 @@ from benchmarks.data import LAYER, Data
 from benchmarks.goal import Goal, paired
 from benchmarks.peers import steering as published
 from unweave.evaluations.steering.calibration import calibrate, divergence_from
-from unweave.models.hook_points import HookPoint, capture
+from unweave.evaluations.steering.prompt import read_prompt
 from unweave.models.language_model import load_language_model
 
 MODEL = Path("results/models/smollm2")
@@ -32,14 +32,10 @@ def goals(data: Data) -> Iterator[Goal]:
     drawn = torch.randn(DIRECTIONS, data.resid.d, generator=torch.Generator().manual_seed(0))
     directions = torch.stack([sign * v for v in normalize(drawn) for sign in (1, -1) for _ in TARGETS])
     targets = torch.tensor(TARGETS).repeat(2 * DIRECTIONS)
-    point = HookPoint("resid", LAYER)
 
     def ours() -> torch.Tensor:
-        with capture(model, [point]) as found:
-            model(input_ids=ids, use_cache=False)
-        stream = found[point][0]
-        unit = float(stream[1:].norm(dim=1).mean())
-        return calibrate(divergence_from(model, LAYER, stream), directions, targets, unit).divergences
+        prompt = read_prompt(language_model, PROMPT, LAYER, model.device)
+        return calibrate(divergence_from(model, LAYER, prompt.stream), directions, targets, prompt.unit).divergences
 
     def theirs() -> list[float | None]:
         return published.strengths(model, LAYER, ids, directions, targets.tolist())

@@ -16,12 +16,12 @@ for variable, folder in {
 
 try:
     from unweave.config import SITES, ExplorerLimits, LocalSource, PypiSource
-    from unweave.plan import Fit, Plan
     from unweave.costs.bill import require_disk
     from unweave.costs.work import evaluation_work, fit_work, harvest_rule, harvest_work, model_work
     from unweave.devices import visible_gpus
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
+    from unweave.plan import Fit, Plan
     from unweave.scheduling import schedule_here
 except ModuleNotFoundError as error:
     sys.exit(

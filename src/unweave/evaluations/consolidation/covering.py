@@ -14,7 +14,7 @@ REACHED = 0.9
 """Share of the directions that counted units cover together."""
 
 
-def _spans(blocks: Tensor, tolerance: Tensor | float | None = None) -> Tensor:
+def _spans(blocks: Tensor, tolerance: float | None = None) -> Tensor:
     """Orthonormal rows (U, r, d) of the span of each block, zero rows where it has fewer than r dimensions."""
     values: Tensor
     rows: Tensor
