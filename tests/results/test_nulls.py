@@ -38,7 +38,9 @@ def test_what_was_not_measured_is_not_judged(made_up):
 
 
 def test_in_the_committed_run_few_nulls_are_off_chance_and_all_are_measured():
-    kept = [PROJECT / f"resources/frozen/{name}.parquet" for name in {null.where["evaluation"] for null in nulls.read()}]
+    kept = [
+        PROJECT / f"resources/frozen/{name}.parquet" for name in {null.where["evaluation"] for null in nulls.read()}
+    ]
     verdicts = table(nulls.read(), scores.read(sorted(kept)))["verdict"]
     assert (verdicts != "not measured").all()
     # Intervals of 95 % miss one in twenty, and a model's activations are not normal along any direction.

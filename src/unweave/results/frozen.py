@@ -44,4 +44,6 @@ def require_listed(scores: Sequence[Path]) -> None:
     for path in scores:
         sums = path.with_name(SUMS)
         if sums.exists() and f"{sha256_of(path)}  {path.name}" not in sums.read_text(encoding="utf-8").splitlines():
-            raise UnweaveError(f"{path}: is not the table that {sums.name} lists: `git checkout {path}`, or freeze again")
+            raise UnweaveError(
+                f"{path}: is not the table that {sums.name} lists: `git checkout {path}`, or freeze again"
+            )

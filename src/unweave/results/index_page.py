@@ -46,7 +46,8 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
                 if item["paper"] == paper
             ],
             "verdicts": {
-                verdict: int(((verdicts["paper"] == paper) & (verdicts["verdict"] == verdict)).sum()) for verdict in VERDICTS
+                verdict: int(((verdicts["paper"] == paper) & (verdicts["verdict"] == verdict)).sum())
+                for verdict in VERDICTS
             },
         }
         for paper, title in PAPERS.items()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from unweave.config import PROJECT, Strict, read_checked
-from unweave.errors import UnweaveError
 from unweave.results.claims import Selector, difference_interval, selected
 
 if TYPE_CHECKING:
@@ -24,7 +23,9 @@ class Null(Strict):
 
     text: str
     where: dict[str, Any] = Field(description="which score (see claims.yaml)")
-    chance: dict[str, Any] | float = Field(description="a constant, or what the selector of its chance level has besides")
+    chance: dict[str, Any] | float = Field(
+        description="a constant, or what the selector of its chance level has besides"
+    )
     within: float = Field(default=0.0, ge=0, description="difference that is still chance")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The one tidy table that every evaluation writes: a row is one number with its key, its sample size and its interval."""
+"""The one tidy table that every evaluation writes: a row is one number with its key, sample size and interval."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -55,11 +55,11 @@ class ScoreKey:
 
 
 COLUMNS: dict[str, str] = {
-    **{name: "string" for name in ("model", "revision", "site")},
+    **dict.fromkeys(("model", "revision", "site"), "string"),
     "layer": "int64",
     "method": "string",
     "fit_seed": "int64",
-    **{name: "string" for name in ("evaluation", "dataset", "metric", "label", "x_name")},
+    **dict.fromkeys(("evaluation", "dataset", "metric", "label", "x_name"), "string"),
     "x": "float64",
     "value": "float64",
     "ci_low": "float64",
@@ -68,7 +68,7 @@ COLUMNS: dict[str, str] = {
     "seed": "int64",
     "unit": "string",
     "higher_is_better": "boolean",
-    **{name: "string" for name in ("device", "code", "spec")},
+    **dict.fromkeys(("device", "code", "spec"), "string"),
 }
 """Column to pandas type, in the order of the file."""
 
@@ -88,8 +88,8 @@ def table(key: ScoreKey, scores: Iterable[Score]) -> "pd.DataFrame":
     for row in rows:
         if not np.isfinite(row["value"]):
             raise UnweaveError(
-                f"{row['evaluation']} of {row['method']} at layer {row['layer']}: {row['metric']} on {row['dataset']} is "
-                f"{row['value']}: the activations or the dictionary are degenerate"
+                f"{row['evaluation']} of {row['method']} at layer {row['layer']}: {row['metric']} on {row['dataset']} "
+                f"is {row['value']}: the activations or the dictionary are degenerate"
             )
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
