@@ -112,6 +112,31 @@ def test_what_was_not_measured_is_not_judged(made_up):
     assert row["reason"] == "no scores of ica beside sae in this run"
 
 
+def test_a_mean_of_which_some_layers_hold_and_others_fail_decides_nothing(made_up):
+    values = {(2, "ica"): 0.9, (2, "sae"): 0.1, (10, "ica"): 0.1, (10, "sae"): 0.2}
+    tables = [made_up(arm, ("tpp", value, value, value), layer=layer) for (layer, arm), value in values.items()]
+    row = judged(tables)
+    assert row["difference"] == pytest.approx(0.35)
+    assert (row["verdict"], row["reason"]) == ("undecided", "holds in 1 and fails in 1 of 2")
+
+
+def test_sides_that_say_nothing_are_not_judged(made_up):
+    tables = [made_up(arm, ("tpp", value, value, value)) for arm, value in (("ica", 0.9), ("sae", 0.1))]
+    tables.append(made_up("sae", ("fvu", 0.95, None, None)))
+    void = {"metric": "fvu", "above": 0.9, "because": "the fit has collapsed"}
+    row = judged(tables, void=void)
+    assert (row["verdict"], row["reason"]) == ("not testable here", "the fit has collapsed: fvu 0.95")
+    assert judged(tables, void={**void, "above": 0.96})["verdict"] == "holds"
+    assert judged(tables[:2], void=void)["verdict"] == "holds"
+
+
+def test_a_method_at_another_site_can_be_left_out(made_up):
+    there = made_up("sae", ("tpp", 0.9, 0.9, 0.9), site="mlp_neurons")
+    tables = [made_up(arm, ("tpp", value, value, value)) for arm, value in (("ica", 0.5), ("sae", 0.1))] + [there]
+    assert judged(tables)["compared"] == 2
+    assert judged(tables, right={"method": "sae", "site": "resid"})["difference"] == pytest.approx(0.4)
+
+
 def test_what_cannot_be_tested_says_why(made_up):
     said = Claim(paper="bae", text="t", where_printed="p", not_testable="it needs people")
     row = scorecard({"c": said}, made_up("ica", ("tpp", 0.5, 0.4, 0.6))).iloc[0]

@@ -5,7 +5,8 @@ A claim compares two numbers, or one with a constant. Their difference has the i
 errors that go together. Over layers and corpora the mean difference counts, with the mean of the intervals.
 
 A claim holds if the whole interval lies on the claimed side of zero by at least `by`, fails if the whole interval lies
-short of that, and is undecided otherwise. Two sides that are exactly equal (all zero, say) decide nothing either.
+short of that, and is undecided otherwise. Two sides that are exactly equal (all zero, say) decide nothing either, nor
+does a mean over layers or corpora of which some hold and others fail.
 """
 
 import math
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from unweave.config import PROJECT, Strict, read_checked
-from unweave.errors import UnweaveError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,16 @@ class Selector(Strict):
     x_name: str = ""
     x: float | None = None
     layer: int | None = Field(default=None, description="null for every layer that both sides have")
+    site: str | None = Field(default=None, description="null for every site that the method was fitted at")
     trained: bool = Field(default=True, description="false for the language model with random weights")
+
+
+class Void(Strict):
+    """What makes a side say nothing, whatever its number."""
+
+    metric: str = Field(description="of the same evaluation, beside the number of the side")
+    above: float
+    because: str = Field(description="what is the matter then")
 
 
 class Test(Strict):
@@ -53,6 +62,7 @@ class Test(Strict):
     by: float = Field(
         default=0.0, description="smallest difference that counts; negative for how far `at least as` may fall short"
     )
+    void: Void | None = Field(default=None, description="when the numbers of the sides say nothing")
 
     @model_validator(mode="after")
     def _selects(self) -> Self:
@@ -84,7 +94,7 @@ def read(path: Path = CLAIMS) -> dict[str, Claim]:
 
     Raises
     ------
-    UnweaveError
+    unweave.errors.UnweaveError
         if the file is missing or malformed.
     """
     return read_checked(path, dict[str, Claim])
@@ -129,22 +139,25 @@ def judged(key: str, claim: Claim, scores: "pd.DataFrame") -> dict[str, Any]:
         return row
     test = claim.test
     row |= {"by": test.by, "direction": test.direction}
-    chosen = Selector.model_validate({**test.where, **test.left})
-    left = selected(scores, chosen)
-    left_name = _name({**test.where, **test.left}, test)
+    sides = [Selector.model_validate({**test.where, **test.left})]
+    row["left"], row["right"] = _name({**test.where, **test.left}, test), ""
+    left = selected(scores, sides[0])
     if isinstance(test.right, dict):
-        right = selected(scores, Selector.model_validate({**test.where, **test.right}))
+        sides.append(Selector.model_validate({**test.where, **test.right}))
+        right = selected(scores, sides[1])
         shared = [name for name in ("layer", "dataset") if name not in test.right and name not in test.left]
         names = ("", "_right")
         pairs = left.merge(right, on=shared, suffixes=names) if shared else left.merge(right, "cross", suffixes=names)
-        right_name = _name({**test.where, **test.right}, test)
+        row["right"] = _name({**test.where, **test.right}, test)
     else:
         constant = test.right
         pairs = left.assign(value_right=constant, ci_low_right=constant, ci_high_right=constant)
-        right_name = f"{constant:g}"
-    row |= {"left": left_name, "right": right_name}
+        row["right"] = f"{constant:g}"
     if pairs.empty:
-        return row | {"reason": f"no scores of {left_name} beside {right_name} in this run"}
+        return row | {"reason": f"no scores of {row['left']} beside {row['right']} in this run"}
+    said_nothing = _void(scores, sides, test.void)
+    if said_nothing:
+        return row | {"reason": said_nothing}
     found = [
         difference_interval(
             (pair["value"], pair["ci_low"], pair["ci_high"]),
@@ -153,8 +166,12 @@ def judged(key: str, claim: Claim, scores: "pd.DataFrame") -> dict[str, Any]:
         for pair in pairs.to_dict("records")
     ]
     value, low, high = (sum(part) / len(found) for part in zip(*found, strict=True))
+    parts = [verdict(low, high, test.direction, test.by) for _, low, high in found]
+    holding, failing = parts.count("holds"), parts.count("fails")
+    apart = bool(holding and failing)
     return row | {
-        "verdict": verdict(low, high, test.direction, test.by),
+        "verdict": "undecided" if apart else verdict(low, high, test.direction, test.by),
+        "reason": f"holds in {holding} and fails in {failing} of {len(parts)}" if apart else None,
         "difference": value,
         "ci_low": low,
         "ci_high": high,
@@ -164,8 +181,20 @@ def judged(key: str, claim: Claim, scores: "pd.DataFrame") -> dict[str, Any]:
     }
 
 
+def _void(scores: "pd.DataFrame", sides: list[Selector], void: Void | None) -> str:
+    """Why the sides say nothing, empty if they do."""
+    if void is None:
+        return ""
+    for side in sides:
+        values = selected(scores, side.model_copy(update={"metric": void.metric}))["value"]
+        if len(values) and values.max() > void.above:
+            at = "" if side.x is None else f" at {side.x_name} = {side.x:g}"
+            return f"{void.because}: {void.metric} {values.max():.2f}{at}"
+    return ""
+
+
 def _name(selector: Mapping[str, Any], test: Test) -> str:
-    """What tells one side from the other, and what is measured."""
+    """Say what tells one side from the other, and what is measured."""
     varies = {*test.left, *(test.right if isinstance(test.right, dict) else ())}
     parts = [str(selector[name]) for name in ("method", "metric", "label", "dataset") if name in varies]
     if "x" in varies:
