@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from unweave.config import PROJECT, Strict, read_checked
-from unweave.errors import UnweaveError
 from unweave.results.claims import Selector, difference_interval, selected
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 ERRATA = PROJECT / "resources" / "errata.yaml"
 COLUMNS = (
-    *("erratum", "problem", "compared", "unit", "faithful", "faithful_low", "faithful_high"),
+    *("erratum", "problem", "done", "compared", "unit", "faithful", "faithful_low", "faithful_high"),
     *("fixed", "fixed_low", "fixed_high", "difference", "ci_low", "ci_high"),
 )
 
@@ -37,9 +36,10 @@ class Compared(Strict):
 class Erratum(Strict):
     """One bug or confound."""
 
-    title: str
-    problem: str = Field(description="what is wrong and what is done about it, in our words")
-    compared: list[Compared] = Field(min_length=1)
+    title: str = Field(min_length=1)
+    problem: str = Field(min_length=1, description="what is wrong, in our words")
+    done: str = Field(min_length=1, description="what this project does instead, or does too")
+    compared: list[Compared] = Field(default=[], description="numbers with and without it; none where it is only noted")
 
 
 def read(path: Path = ERRATA) -> dict[str, list[Erratum]]:
@@ -47,7 +47,7 @@ def read(path: Path = ERRATA) -> dict[str, list[Erratum]]:
 
     Raises
     ------
-    UnweaveError
+    unweave.errors.UnweaveError
         if the file is missing or malformed.
     """
     return read_checked(path, dict[str, list[Erratum]])
@@ -56,21 +56,27 @@ def read(path: Path = ERRATA) -> dict[str, list[Erratum]]:
 def table(errata: list[Erratum], scores: "pd.DataFrame") -> "pd.DataFrame":
     """Both numbers and the difference (fixed less faithful) of every comparison, means over layers and corpora.
 
-    A number that the run did not measure is missing.
+    A number that the run did not measure is missing, and so is the interval of one that was measured without.
     """
     import pandas as pd
 
+    scores = scores.reset_index(drop=True)
     rows = []
     for erratum in errata:
         for entry in erratum.compared:
-            row: dict[str, Any] = {"erratum": erratum.title, "problem": erratum.problem, "compared": entry.what}
-            sides = {}
+            row: dict[str, Any] = erratum.model_dump(include={"problem", "done"})
+            row |= {"erratum": erratum.title, "compared": entry.what}
+            sides, units = {}, []
             for name, side in (("faithful", entry.faithful), ("fixed", entry.fixed)):
                 found = selected(scores, Selector.model_validate({**entry.where, **side}))
                 if not found.empty:
-                    value, low, high = (float(found[column].mean()) for column in ("value", "ci_low", "ci_high"))
+                    ends = scores.loc[found.index, ["ci_low", "ci_high"]].mean(skipna=False)
+                    value, low, high = (float(number) for number in (found["value"].mean(), *ends))
                     sides[name] = (value, low, high)
-                    row |= {name: value, f"{name}_low": low, f"{name}_high": high, "unit": str(found["unit"].iloc[0])}
+                    units.append(str(found["unit"].iloc[0]))
+                    row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+            if units:
+                row["unit"] = " → ".join(dict.fromkeys(units))
             if len(sides) == 2:
                 difference = difference_interval(sides["fixed"], sides["faithful"])
                 row |= dict(zip(("difference", "ci_low", "ci_high"), difference, strict=True))

@@ -19,8 +19,8 @@ titles = {}  # registry keys to the names that the figure prints
 # # Errata
 #
 # **Bugs and confounds** of the paper and its code (resources/errata.yaml), each with the number as published
-# (faithful) and with ours (fixed), from this run. Rows are scaled to their larger number; the numbers stand beside
-# them.
+# (faithful) and with ours (fixed), from this run. Rows are scaled to their largest number, ends of intervals
+# included; the numbers stand beside them. Those of which no arm shows a number follow as text.
 #
 # **Whether a number gets better is not the point**: a fixed arm may well look worse, and then the published one was
 # flattering.
@@ -38,7 +38,8 @@ from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table = read(scores)
-data = known.table(known.read()["ica"], table)
+entries = known.read()["ica"]
+data = known.table(entries, table)
 figure = errata.draw(data, table, titles, read_references("ica"))
 save(figure, data, stem, errata.printed(data))
 Image(filename=f"{stem}.png")
@@ -47,4 +48,4 @@ Image(filename=f"{stem}.png")
 # ## What we see
 
 # %%
-Markdown(errata.findings(data))
+Markdown(errata.findings(entries, data))
