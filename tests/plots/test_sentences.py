@@ -1,6 +1,8 @@
 import pandas as pd
+import pytest
 
 from unweave.plots.sentences import claim, count_leads, fair_pairs, grid, setup, span
+from unweave.results.references import References
 
 
 def arm(values, half_width):
@@ -37,8 +39,81 @@ def test_a_grid_is_a_markdown_table():
 
 
 def test_the_papers_claim_comes_with_the_number_of_values_behind_it(references):
-    assert "(0 published numbers on file, 12 unknown" in claim(references, "fig3_nongaussianity")
-    assert "(252 published numbers on file, 0 unknown" in claim(references, "sparse_probing")
+    assert "2 numbers known, 12 unknown" in claim(references, "fig3_nongaussianity")
+    assert "252 numbers known, 0 unknown" in claim(references, "sparse_probing")
+
+
+@pytest.fixture
+def published():
+    """Claim about one item with these tables."""
+
+    def said(*tables):
+        references = References(
+            title="T",
+            arxiv="1234.5678",
+            models={"gpt2": "GPT-2 Small"},
+            methods={"ica": "ICA", "sae": "public SAE"},
+            items={"one": {"printed_as": "Table 1", "claim": "It works.", "tables": tables}},
+        )
+        return claim(references, "one")
+
+    return said
+
+
+def a_table(**changes):
+    return {"metric": "cosine", "version": "v2", "source": "docs", "digits": 2, "values": {"gpt2": {"ica": [0.5]}}} | (
+        changes
+    )
+
+
+def test_published_numbers_are_listed_apart_from_ours_with_their_version_and_source(published):
+    text = published(a_table(at={"k": 10}, layers={"gpt2": [2, 5]}, note="Six domains."))
+    assert "| cosine, k = 10 | v2, docs (1) | GPT-2 Small, layers 2, 5 | ICA | 0.50 |" in text
+    assert "1. Six domains." in text
+    assert "docs (the authors' pages and notebooks)" in text
+    order = ["**The paper** (Table 1): It works.", "**Published** (arXiv 1234.5678, not measured here", "| cosine"]
+    places = [text.index(part) for part in [*order, "**Measured here**"]]
+    assert places == sorted(places)
+    assert text.endswith("**Measured here**:\n")
+
+
+def test_published_numbers_run_across_and_tables_of_the_same_x_are_one_grid(published):
+    text = published(
+        a_table(x_name="k", x=[1, 3], values={"gpt2": {"ica": [0.5, 0.25], "sae": [0.75, None]}}),
+        a_table(metric="nmse", x_name="k", x=[1, 3], values={"gpt2": {"ica": [0.1, 0.2]}}),
+    )
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert lines == [
+        "| published metric by k | version, source (note) | model | method | 1 | 3 |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| cosine | v2, docs | GPT-2 Small | ICA | 0.50 | 0.25 |",
+        "| cosine | v2, docs | GPT-2 Small | public SAE | 0.75 | unknown |",
+        "| nmse | v2, docs | GPT-2 Small | ICA | 0.10 | 0.20 |",
+    ]
+
+
+def test_a_long_list_of_published_numbers_goes_on_in_another_grid(published):
+    text = published(a_table(x_name="layer", values={"gpt2": {"ica": [layer / 100 for layer in range(11)]}}))
+    first, second = [line for line in text.splitlines() if line.startswith("| cosine")]
+    assert first.endswith("| 0.05 | 0.06 | 0.07 |")
+    assert second == "| cosine | v2, docs | GPT-2 Small | ICA | 0.08 | 0.09 | 0.10 |"
+    assert "| method | 8 | 9 | 10 |" in text
+
+
+def test_methods_of_which_nothing_is_known_share_a_row(published):
+    text = published(a_table(digits=None, values={"gpt2": {"ica": None, "sae": None}}))
+    assert "| GPT-2 Small | ICA, public SAE | unknown |" in text
+
+
+def test_codes_of_x_are_named(published):
+    text = published(a_table(x_name="day", x=[0, 6], x_titles=["Monday", "Sunday"], values={"gpt2": {"ica": [1, 2]}}))
+    assert "| published metric by day | version, source (note) | model | method | Monday | Sunday |" in text
+
+
+def test_published_text_is_shown_as_it_stands(published):
+    text = published(a_table(metric="ce_recovered", note="a | b, *not* <i>"))
+    assert "| ce\\_recovered |" in text
+    assert "1. a \\| b, \\*not\\* &lt;i&gt;" in text
 
 
 def test_the_setup_names_model_texts_and_the_layers_of_each_arm(synthetic, titles, references):

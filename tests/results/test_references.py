@@ -1,8 +1,12 @@
+from typing import get_args
+
 import pytest
 import yaml
 
 from unweave.errors import UnweaveError
-from unweave.results.references import COLUMNS, REFERENCES, read
+from unweave.results.references import COLUMNS, REFERENCES, SOURCES, Source, Table, read
+
+PAPERS = [path.stem for path in sorted(REFERENCES.glob("*.yaml"))]
 
 
 @pytest.fixture(scope="module")
@@ -16,15 +20,41 @@ def values(table, **wanted):
     return table
 
 
-def test_every_published_number_has_a_source_a_version_and_its_printed_digits(ica):
-    for item in ica.items:
-        table = ica.table(item)
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_published_number_has_a_source_a_version_and_its_printed_digits(paper):
+    references = read(paper)
+    for item in references.items:
+        table = references.table(item)
         assert list(table.columns) == list(COLUMNS)
         assert table[["source", "version", "model_title"]].notna().all(axis=None)
         known = table[table["value"].notna()]
         assert known["digits"].notna().all()
         rounded = [round(value, int(digits)) for value, digits in zip(known["value"], known["digits"], strict=True)]
         assert rounded == pytest.approx(known["value"].tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_model_and_method_of_a_paper_has_a_title(paper):
+    references = read(paper)
+    tables = [references.table(item) for item in references.items]
+    assert {model for table in tables for model in table["model"]} <= references.models.keys()
+    assert {method for table in tables for method in table["method"]} <= references.methods.keys()
+
+
+def test_numbers_of_a_rerun_are_not_those_of_the_paper():
+    table = read("sasa").table("table1_fidelity")
+    known = table[table["value"].notna()]
+    assert set(known.loc[known["source"] == "review", "model"]) == {"mistral-7b"}
+    assert set(known.loc[known["source"] == "fork", "model"]) == {"gpt2"}
+
+
+def test_a_number_is_written_with_its_printed_digits():
+    table = Table(metric="l0", version="v1", source="fork", digits=1, values={"gpt2": {"sasa": [60]}})
+    assert [table.printed(60), table.printed(None)] == ["60.0", "unknown"]
+
+
+def test_every_source_says_where_it_is():
+    assert tuple(SOURCES) == get_args(Source)
 
 
 def test_the_published_mean_over_layers_agrees_with_the_published_layers(ica):
@@ -47,7 +77,7 @@ def test_the_published_probing_means_agree_with_their_two_layers(ica):
 
 
 def test_unknown_values_are_null_and_never_zero(ica):
-    table = ica.table("fig3_nongaussianity")
+    table = values(ica.table("fig3_nongaussianity"), layers="all")
     assert len(table) == 12
     assert table["value"].isna().all()
     native = values(ica.table("fig7_reconstruction"), model="gpt2", method="sae", metric="cosine", x_name="k", x=100.0)
@@ -69,6 +99,8 @@ def test_the_remark_tells_the_papers_models_from_others(ica):
     ("change", "message"),
     [
         ({"values": {"gpt2": {"ica": [1.0, 2.0]}}}, "cosine of ica on gpt2 has 2 values, x has 3"),
+        ({"values": {"gpt2": {"ica": [1.0, 2.0, 3.0]}}}, "cosine has numbers but not how many `digits` were printed"),
+        ({"x_titles": ["one", "three"]}, "cosine has 2 x_titles, x has 3"),
         ({"source": "hearsay"}, "items.one.tables.*source"),
         ({"colour": "red"}, "unknown key"),
     ],
