@@ -2,8 +2,8 @@ import pytest
 import yaml
 
 from unweave.config import PROJECT
-from unweave.plan import read_figures
 from unweave.errors import UnweaveError
+from unweave.plan import read_figures
 from unweave.results.checklist import PrintedItem, read, table
 
 FIGURES = read_figures(PROJECT / "config/figures.yaml")
@@ -26,12 +26,12 @@ def test_an_item_that_is_made_and_not_listed_is_refused():
 
 def test_an_item_that_is_listed_and_not_made_is_refused():
     items = {**read(), "sasa": [*read()["sasa"], PrintedItem(printed="Figure 9", shows="x", item="fig9")]}
-    with pytest.raises(UnweaveError, match="sasa: names fig9, which figures.yaml lacks"):
+    with pytest.raises(UnweaveError, match=r"sasa: names fig9, which figures\.yaml lacks"):
         table(items, FIGURES)
 
 
 def test_an_item_without_a_maker_or_a_reason_is_refused(tmp_path):
     path = tmp_path / "checklist.yaml"
     path.write_text(yaml.safe_dump({"ica": [{"printed": "Figure 1", "shows": "x"}]}))
-    with pytest.raises(UnweaveError, match="checklist.yaml: ica.0: .*either `item` or `not_made`"):
+    with pytest.raises(UnweaveError, match=r"checklist\.yaml: ica\.0: .*either `item` or `not_made`"):
         read(path)

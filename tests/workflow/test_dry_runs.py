@@ -18,8 +18,8 @@ JOBS = {
         "harvest_smollm2": 10,
         "harvest_smollm2-untrained": 2,
         "fit": 56,
-        "figure": 32,
-        "table": 15,
+        "figure": 37,
+        "table": 17,
     },
     "ci.yaml": {"fetch": 3, "model": 1, "text": 3, "harvest_smollm2": 4, "fit": 5, "evaluate": 25, "figure": 4},
 }

@@ -44,7 +44,9 @@ def read(path: Path = CHECKLIST) -> dict[str, list[PrintedItem]]:
 
 
 def table(
-    items: "Mapping[str, list[PrintedItem]]", figures: "Mapping[str, Mapping[str, FigureEntry]]", where: Path = CHECKLIST
+    items: "Mapping[str, list[PrintedItem]]",
+    figures: "Mapping[str, Mapping[str, FigureEntry]]",
+    where: Path = CHECKLIST,
 ) -> "pd.DataFrame":
     """One row for every printed item: `made` with its notebook and figure, or `not made` with the reason.
 
