@@ -1,10 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.plots.legibility import drawn_texts
 
 from unweave.errors import UnweaveError
 from unweave.plots import grand
-from unweave.plots.comparison import Panel, Selection, draw, findings, printed
+from unweave.plots.comparison import draw, findings, printed
+from unweave.plots.panel import Panel, Selection
 from unweave.results.references import read
 from unweave.results.scores import Score, ScoreKey, table
 
@@ -44,7 +46,7 @@ def test_arms_at_other_sites_and_of_other_models_are_named(scores):
     assert [selection.titles[arm] for arm in selection.arms] == [
         "ICA",
         "SAE",
-        "Semi-NMF at mlp_neurons",
+        "Semi-NMF at the MLP neurons",
         "SAE, model without training",
     ]
 
@@ -93,6 +95,56 @@ def test_findings_and_printed_cells_hold_the_intervals(scores):
     assert cells.loc[cells["arm"] == "ICA", "TPP (accuracy)"].item() == "0.6 (0.5 to 0.7)"
 
 
+def said(figure):
+    return [text.get_text() for text in drawn_texts(figure)]
+
+
+def test_two_panels_of_a_table_cannot_be_the_same_column(scores):
+    twice = [[*POINTS[0], Panel("tpp", "TPP", "accuracy", dataset="two")]]
+    _, data = draw(scores, TITLES, read("ica"), twice)
+    with pytest.raises(UnweaveError, match=r"two panels of the table are called 'TPP \(accuracy\)'"):
+        printed(data, twice)
+
+
+def test_the_foot_names_the_model_or_that_data_were_planted_and_the_panels_without_intervals(scores):
+    figure, _ = draw(scores, TITLES, read("ica"), [*POINTS, *CURVES])
+    assert "A small model, not a model of the paper (arXiv 2606.11722); layer 10" in said(figure)
+    bare = scores.assign(ci_low=scores["ci_low"].where(scores["metric"] != "tpp"))
+    figure, _ = draw(bare, TITLES, read("ica"), [*POINTS, *CURVES], planted=True)
+    assert "planted data, no language model takes part (arXiv 2606.11722)\nno interval: A" in said(figure)
+
+
+def test_the_legend_names_controls_limits_and_intervals(scores):
+    panels = [[Panel("tpp", "TPP", "accuracy", control="random", control_title="chance units", limit=0)], *CURVES]
+    figure, _ = draw(scores, TITLES, read("ica"), panels, headline=("ica-v2",))
+    assert {"ICA", "control: chance units", "chance", "value and 95 % interval"} <= set(said(figure))
+
+
+def test_what_is_nothing_has_a_mark_on_a_logarithmic_axis_and_what_is_missing_is_said_to_be(scores):
+    nothing = scores.assign(value=scores["value"].where(scores["method"] != "snmf", 0.0))
+    only_ica = scores[scores["method"].eq("ica-v2") & scores["metric"].eq("tpp")].assign(metric="scr")
+    panels = [[Panel("tpp", "TPP", "accuracy", log_x=True), Panel("scr", "SCR", "share")]]
+    figure, _ = draw(pd.concat([nothing, only_ica]), TITLES, read("ica"), panels)
+    left, right = ([text.get_text() for text in ax.texts] for ax in figure.axes)
+    assert left == ["0"]
+    assert right == ["not measured"] * 3
+
+
+def test_what_all_arms_share_is_drawn_once(scores):
+    figure, data = draw(scores, TITLES, read("ica"), CURVES, headline=("ica-v2", "sae-topk"))
+    assert len(figure.axes[0].lines) == 1
+    assert "the same for all arms" in said(figure)
+    assert set(data["title"]) == {"ICA", "SAE", "SAE, model without training"}
+
+
+def test_values_without_an_order_are_named_and_not_joined(scores):
+    panels = [[Panel("fve", "Start", "share", "k", categories=("random", "k-means", "SVD"))]]
+    chosen = scores[scores["method"].eq("ica-v2")].assign(x=scores["x"].replace({10.0: 2.0, 100.0: 3.0}))
+    figure, _ = draw(chosen, TITLES, read("ica"), panels, headline=("ica-v2",))
+    assert {"random", "k-means", "SVD"} <= set(said(figure))
+    assert figure.axes[0].lines[0].get_linestyle() == "None"
+
+
 def test_the_same_scores_give_the_same_figure(scores, tmp_path):
     from unweave.plots.figure import save
 
@@ -117,8 +169,33 @@ def test_the_best_arm_of_a_criterion_ranks_first_and_overlapping_ones_are_tied(s
     assert "TPP, 10 features" in grand.findings(data)
 
 
+def test_what_is_printed_alike_has_the_same_rank_and_nobody_is_tied_without_an_interval(scores):
+    tpp = scores[scores["metric"] == "tpp"].assign(x_name="n", x=10.0)
+    near = tpp.assign(value=0.5 + 1e-4 * tpp["method"].eq("ica-v2").astype(float), ci_low=np.nan, ci_high=np.nan)
+    _, found = grand.table_of(near, TITLES)
+    assert set(found["rank"]) == {2.0}
+    assert not found["tied"].any()
+
+
 def test_budgets_are_shown_and_not_ranked(scores):
     l0 = scores[scores["metric"] == "tpp"].assign(metric="l0", label="without the first position")
     _, found = grand.table_of(l0, TITLES)
     assert np.isnan(found["rank"]).all()
     assert not found["tied"].any()
+
+
+def test_a_method_at_two_sites_has_two_lines_of_one_colour(scores):
+    there = pd.concat([scores, rows("ica-v2", site="mlp_neurons")], ignore_index=True)
+    selection = Selection.of(there, TITLES)
+    here, other = (selection.look(f"m {site} ica-v2") for site in ("resid", "mlp_neurons"))
+    assert here.colour == other.colour
+    assert here.line != other.line
+
+
+def test_curves_are_read_at_the_last_point_of_each(scores):
+    short = scores[~(scores["method"].eq("sae-topk") & scores["x"].eq(100))]
+    _, data = draw(short, TITLES, read("ica"), CURVES, headline=("ica-v2", "sae-topk"))
+    text = findings(data, CURVES)
+    assert "share at the last k" in text
+    assert "| ICA | 1 (0 to 1) |" in text
+    assert "| SAE | 0.1 (0 to 1) |" in text

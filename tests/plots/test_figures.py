@@ -1,18 +1,14 @@
 """What holds for every figure: legible, honest about its model, reproducible to the byte, and its data beside it."""
 
 import re
-from collections.abc import Iterator
-from itertools import combinations
 from types import ModuleType
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
+from tests.plots.legibility import cut_off, drawn_texts, meeting
 
 from unweave.errors import UnweaveError
 from unweave.plots import nongaussianity, reconstruction, sentence_traces, sparse_probing
@@ -39,41 +35,15 @@ def case(request, kind, synthetic, titles, references) -> tuple[pd.DataFrame, Fi
     return scores, *kind.draw(scores, titles, references)
 
 
-@pytest.fixture(scope="module")
-def boxes(case) -> list[tuple[Text, Bbox]]:
-    """Every text that is drawn, with the pixels that it covers."""
+def test_no_text_is_cut_off_and_none_is_smaller_than_8_points(case):
     _, figure, _ = case
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
-    return [(text, text.get_window_extent(renderer)) for text in drawn_texts(figure)]
+    assert not cut_off(figure)
+    assert all(text.get_fontsize() >= 8 for text in drawn_texts(figure))
 
 
-def drawn_texts(figure: Figure) -> Iterator[Text]:
-    """Texts with content, without the tick labels beyond the limits of their axis, which are never drawn."""
-    beyond = set()
-    for ax in figure.axes:
-        for axis, place in ((ax.xaxis, 0), (ax.yaxis, 1)):
-            low, high = sorted(axis.get_view_interval())
-            beyond |= {label for label in axis.get_ticklabels() if not low <= label.get_position()[place] <= high}
-    for text in figure.findobj(Text):
-        if text.get_visible() and text.get_text().strip() and text not in beyond:
-            yield text
-
-
-def test_no_text_is_cut_off_and_none_is_smaller_than_8_points(case, boxes):
+def test_no_two_texts_overlap(case):
     _, figure, _ = case
-    for text, box in boxes:
-        assert text.get_fontsize() >= 8, text.get_text()
-        assert min(box.x0, box.y0) >= -1, text.get_text()
-        assert box.x1 <= figure.bbox.width + 1, text.get_text()
-        assert box.y1 <= figure.bbox.height + 1, text.get_text()
-
-
-def test_no_two_texts_overlap(boxes):
-    upright = [(text.get_text(), box) for text, box in boxes if text.get_rotation() in (0, 90)]
-    for (one, first), (other, second) in combinations(upright, 2):
-        shared = Bbox.intersection(first, second)
-        assert shared is None or min(shared.width, shared.height) < 1, f"{one!r} and {other!r}"
+    assert not meeting(figure)
 
 
 def test_the_figure_says_which_arms_and_which_model_it_shows(case, titles):

@@ -7,6 +7,7 @@ import jupytext
 import nbformat
 import pandas as pd
 import pytest
+from tests.plots.legibility import cut_off, meeting
 
 from unweave.config import PROJECT, read_yaml
 from unweave.notebook import execute
@@ -50,7 +51,7 @@ def test_each_item_has_what_was_published_on_file(name):
         assert len(read(paper).table(item))
 
 
-def test_each_notebook_draws_its_figure_from_the_committed_scores(name, run_titles, tmp_path, monkeypatch):
+def test_each_notebook_draws_a_legible_figure_from_the_committed_scores(name, run_titles, tmp_path, monkeypatch):
     scores = [FROZEN / f"{evaluation}.parquet" for evaluation in ITEMS[name].needs]
     monkeypatch.chdir(tmp_path)
     variables: dict = {}
@@ -63,6 +64,8 @@ def test_each_notebook_draws_its_figure_from_the_committed_scores(name, run_titl
     wanted = {".png", ".svg", ".csv"} | ({".md", ".tex"} if ITEMS[name].kind == "table" else set())
     assert suffixes == wanted
     assert len(pd.read_csv("drawn.csv"))
+    assert not cut_off(variables["figure"])
+    assert not meeting(variables["figure"])
 
 
 @pytest.mark.parametrize("item", SYNTHETIC)

@@ -1,6 +1,7 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -65,6 +66,36 @@ def test_the_ticks_of_many_layers_are_thinned_out_and_those_of_few_are_not():
 
 
 def test_an_unknown_family_is_drawn_and_comes_last():
-    assert style.look("transcoder-x").colour == style.UNKNOWN.colour
-    given = ["transcoder-x", "random", "pca-rownorm", "pca", "ica-v1", "ica-v2", "pca"]
-    assert style.in_order(given) == ["ica-v2", "ica-v1", "pca", "pca-rownorm", "random", "transcoder-x"]
+    assert style.look("lens-x").colour == style.UNKNOWN.colour
+    given = ["lens-x", "random", "pca-rownorm", "pca", "ica-v1", "ica-v2", "pca"]
+    assert style.in_order(given) == ["ica-v2", "ica-v1", "pca", "pca-rownorm", "random", "lens-x"]
+
+
+def test_arms_of_one_family_in_one_figure_have_looks_of_their_own():
+    looks = [style.look(method).line for method in ("ica-v1", "ica-v2", "ica-fast", "ica-unfitted")]
+    assert len(set(map(str, looks))) == len(looks)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.001, "0.001"), (0.25, "0.25"), (1000, "1000"), (1655, "1655"), (1e4, "10⁴"), (1e-4, "10⁻⁴"), (2e6, "2·10⁶")],
+)
+def test_ticks_are_plain_numbers_and_powers_of_ten_where_those_are_long(value, written):
+    ax = Figure().subplots()
+    ax.set_xscale("log")
+    ax.set_xlim(value / 3, value * 3)
+    style.plain_numbers(ax.xaxis)
+    assert ax.xaxis.get_major_formatter()(value) == written
+
+
+def test_few_values_stand_beside_those_of_other_arms_with_their_intervals_as_bars():
+    ax = Figure().subplots()
+    few = pd.DataFrame({"x": [1.0, 2.0], "value": [1.0, 2.0], "ci_low": [0.5, 1.5], "ci_high": [1.5, 2.5]})
+    for shift in (-2, 2):
+        style.curve(ax, few, style.look("ica-v2"), shift=shift)
+    left, right = (line.get_transform().transform((1.0, 1.0)) for line in ax.lines)
+    assert right[0] - left[0] == pytest.approx(4 / 72 * ax.figure.dpi)
+    assert right[1] == left[1]
+    assert len(ax.collections) == 2
+    limits = ax.get_xlim()
+    assert limits == pytest.approx((0.95, 2.05))

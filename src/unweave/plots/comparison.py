@@ -1,136 +1,35 @@
 """Arms side by side: rows of panels, each one metric as points, against a free variable, or by layer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from string import ascii_uppercase
+from textwrap import fill
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from unweave.errors import UnweaveError
 from unweave.plots import style
-from unweave.plots.layout import LETTER, Frame, sheet
+from unweave.plots.layout import LETTER, MARGIN, WIDTH, Frame, sheet
+from unweave.plots.panel import LAYER, Panel, Selection
 from unweave.plots.selection import Titles, drawn, title
 from unweave.plots.sentences import grid
 from unweave.results.references import References
 
 HEADLINE = ("ica-v2", "bae", "snmf", "sasa", "sae-topk", "pca", "random", "sae-untrained")
 """Arms of curves: one of each lens, the usual rival, and what has learned nothing."""
-CURVE_HEIGHT, ROW_HEIGHT, POINTS_FRAME = 2.3, 0.165, 0.8
-LAYER = "layer"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What one panel shows."""
-
-    metric: str
-    title: str
-    axis: str
-    """What the measured axis says: the quantity with its unit."""
-    x_name: str = ""
-    """Free variable of a curve, `layer` for a curve over layers; without one, arms are points in rows."""
-    x_title: str = ""
-    at: float | None = None
-    """Value of `x_name` at which arms are points in rows."""
-    label: str = ""
-    """Rows of the arms themselves."""
-    control: str | None = None
-    """Label of the rows that are drawn hollow: what the same number is without what it measures."""
-    dataset: str | None = None
-    """Corpus; None for the mean over corpora."""
-    log_x: bool = False
-    log_y: bool = False
-    limit: float | None = None
-    """Where a line is drawn: chance, or what is planted."""
-
-    @property
-    def is_curve(self) -> bool:
-        """Whether arms are curves over a free variable."""
-        return self.x_name != "" and self.at is None
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which arms a figure shows, and at which layer."""
-
-    scores: pd.DataFrame
-    """Rows with the column `arm`."""
-    titles: Mapping[str, str]
-    """Arm to what it is called."""
-    layer: int
-    model: str
-
-    @classmethod
-    def of(cls, scores: pd.DataFrame, titles: Titles, methods: Sequence[str] | None = None) -> "Selection":
-        """Take the given methods, or all, at the layer that most arms have; an arm is a method at a site of a model.
-
-        Raises
-        ------
-        UnweaveError
-            if there are no scores of them.
-        """
-        if methods is not None:
-            scores = scores[scores["method"].isin(methods)]
-        if scores.empty:
-            raise UnweaveError("no scores of the methods that this figure shows: add them to the configuration")
-        arms = scores[["model", "site", "layer", "method"]].drop_duplicates()
-        model = str(arms["model"].mode().iloc[0])
-        usual = str(arms.loc[arms["model"] == model, "site"].mode().iloc[0])
-        found = arms.assign(arm=[f"{m} {s} {k}" for m, s, k in zip(arms.model, arms.site, arms.method, strict=True)])
-        names = {
-            str(row.arm): title(titles, "methods", str(row.method))
-            + ("" if row.site == usual else f" at {row.site}")
-            + ("" if row.model == model else ", model without training")
-            for row in found.itertuples()
-        }
-        per_layer = arms[arms["model"] == model]["layer"].value_counts()
-        layer = int(min(per_layer[per_layer == per_layer.max()].index))
-        keys = scores["model"] + " " + scores["site"] + " " + scores["method"]
-        return cls(scores.assign(arm=keys), names, layer, model)
-
-    @property
-    def arms(self) -> list[str]:
-        """In the order of legends."""
-        methods = dict(zip(self.scores["arm"], self.scores["method"], strict=True))
-        order = {method: place for place, method in enumerate(style.in_order(methods.values()))}
-        return sorted(methods, key=lambda arm: (arm.split(" ")[0] != self.model, order[methods[arm]], arm))
-
-    def rows(self, panel: Panel, label: str) -> pd.DataFrame:
-        """Rows of one panel with one label, mean over corpora unless the panel names one.
-
-        Raises
-        ------
-        UnweaveError
-            if there are none.
-        """
-        table = self.scores[(self.scores["metric"] == panel.metric) & (self.scores["label"] == label)]
-        if panel.dataset is not None:
-            table = table[table["dataset"] == panel.dataset]
-        if panel.x_name != LAYER:
-            table = table[(table["layer"] == self.layer) & (table["x_name"] == panel.x_name)]
-        else:
-            table = table[table["x_name"] == ""]
-        if panel.at is not None:
-            table = table[table["x"] == panel.at]
-        if table.empty:
-            raise UnweaveError(f"no scores of {panel.metric} ({label or 'the arms'}): add its evaluation")
-        keys = ["arm", "model", "method", "layer", "metric", "label", "x_name", "x", "unit"]
-        mean = table.groupby(keys, sort=False, dropna=False).agg(
-            value=("value", "mean"),
-            ci_low=("ci_low", "mean"),
-            ci_high=("ci_high", "mean"),
-            n=("n", "min"),
-            dataset=("dataset", lambda names: " ".join(sorted(set(names)))),
-        )
-        rows = mean.reset_index()
-        if panel.x_name == LAYER:
-            rows = rows.assign(x_name=LAYER, x=rows["layer"].astype("float64"))
-        rows["title"] = [self.titles[arm] for arm in rows["arm"]]
-        place = {arm: number for number, arm in enumerate(self.arms)}
-        return rows.sort_values(["arm", "x"], key=lambda c: c.map(place) if c.name == "arm" else c, kind="stable")
+CURVE_HEIGHT, ROW_HEIGHT, POINTS_FRAME, POINTS_GAP, AXIS_LINE = 2.3, 0.165, 0.8, 0.25, 0.13
+CONTROL_LINES = (":", (0, (3, 2)), (0, (5, 1.2, 1, 1.2)), (0, (1, 3)))
+"""Line styles of the controls of curves, in the order in which they are named."""
+DODGE = 1.6
+"""Points between the intervals of arms at the same place of a curve."""
+LIMIT: Mapping[str, Any] = {"color": style.MUTED, "linewidth": 0.8, "linestyle": "-"}
+ALIKE = 1e-6
+"""Arms whose curves differ by no more than this part of them are one curve."""
 
 
 @style.house()
@@ -140,6 +39,8 @@ def draw(
     references: References,
     panels: Sequence[Sequence[Panel]],
     headline: Sequence[str] = HEADLINE,
+    *,
+    planted: bool = False,
 ) -> tuple[Figure, pd.DataFrame]:
     """Draw rows of panels and return the tidy table behind them.
 
@@ -149,115 +50,201 @@ def draw(
         Rows of panels. Those of a row are all points or all curves.
     headline
         Arms of curves, as far as they were evaluated.
+    planted
+        Whether the scores are of planted data, in which no language model takes part.
     """
     everything = Selection.of(scores, titles)
     leading = Selection.of(scores, titles, headline)
-    controls: list[str] = [panel.control for row in panels for panel in row if panel.control]
-    curves = any(panel.is_curve for row in panels for panel in row)
-    handles: list[Artist] = [_handle(leading, arm) for arm in leading.arms] if curves else []
-    handles += [
-        Line2D([], [], color=style.MUTED, marker="o", markerfacecolor="white", linestyle=":", label=f"control: {name}")
-        for name in dict.fromkeys(controls)
-    ]
-    if not handles:
-        handles = [Line2D([], [], color=style.MUTED, marker="o", linestyle="-", label="value and 95 % interval")]
-    heights = [
-        CURVE_HEIGHT if row[0].is_curve else POINTS_FRAME + ROW_HEIGHT * _points_height(everything, row)
-        for row in panels
-    ]
+    flat = [panel for row in panels for panel in row]
+    controls = {name: CONTROL_LINES[place] for place, name in enumerate(_names(flat, "control_name"))}
+    heights = [CURVE_HEIGHT if row[0].is_curve else points_height(everything, row) for row in panels]
+    tables = {panel: list((leading if panel.is_curve else everything).both(panel)) for panel in flat}
     remark = references.remark(everything.model, title(titles, "models", everything.model))
+    if planted:
+        remark = references.planted_remark()
+    else:
+        remark += f"; layer {everything.layer}"
+    bare = [
+        letter for letter, panel in zip(ascii_uppercase, flat, strict=False) if not _measures_intervals(tables[panel])
+    ]
+    if bare:
+        remark += f"\nno interval: {', '.join(bare)}"
     parts: dict[str, pd.DataFrame] = {}
     letters = iter(ascii_uppercase)
-    frames = sheet(heights, handles, f"{remark}; points at layer {everything.layer}")
+    frames = sheet(heights, _legend(flat, tables, leading, controls), remark)
     for frame, row in zip(frames, panels, strict=True):
         parts |= (
-            _curve_row(frame, row, leading, letters) if row[0].is_curve else points(frame, row, everything, letters)
+            _curve_row(frame, row, leading, letters, controls)
+            if row[0].is_curve
+            else points(frame, row, everything, letters)
         )
     return frames[0].figure, drawn(parts, titles)
 
 
-def _points_height(selection: Selection, row: Sequence[Panel]) -> int:
-    return len({arm for panel in row for arm in selection.rows(panel, panel.label)["arm"]})
+Tables = Mapping[Panel, Sequence[tuple[bool, pd.DataFrame]]]
+
+
+def _names(panels: Sequence[Panel], field: str) -> list[str]:
+    return [name for name in dict.fromkeys(getattr(panel, field) for panel in panels) if name]
+
+
+def _measures_intervals(tables: Sequence[tuple[bool, pd.DataFrame]]) -> bool:
+    return any(rows["ci_low"].notna().any() for control, rows in tables if not control)
+
+
+def _legend(panels: Sequence[Panel], tables: Tables, leading: Selection, controls: Mapping[str, Any]) -> list[Artist]:
+    """Entries for everything that the panels draw and rows do not name."""
+    curves = [panel for panel in panels if panel.is_curve]
+    dots = [panel for panel in panels if not panel.is_curve]
+    handles: list[Artist] = [_handle(leading, arm) for arm in leading.arms] if curves else []
+    if any(_alike(rows) for panel in curves for control, rows in tables[panel] if not control):
+        handles.append(Line2D([], [], color=style.MUTED, label="the same for all arms"))
+    for name, line in controls.items():
+        looks: dict[str, Any] = {"linestyle": line if name in _names(curves, "control_name") else "", "linewidth": 1}
+        if name in _names(dots, "control_name"):
+            looks |= {"marker": "o", "markerfacecolor": "white"}
+        handles.append(Line2D([], [], color=style.MUTED, label=f"control: {name}", **looks))
+    limits = _names([panel for panel in panels if panel.limit is not None], "limit_title")
+    handles += [Line2D([], [], **LIMIT, label=name) for name in limits]
+    if any(_measures_intervals(tables[panel]) for panel in dots):
+        handles.append(Line2D([], [], color=style.MUTED, marker="o", label="value and 95 % interval"))
+    elif any(_measures_intervals(tables[panel]) for panel in curves):
+        handles.append(Patch(color=style.MUTED, alpha=0.3, linewidth=0, label="bars and bands: 95 % interval"))
+    return handles or [Line2D([], [], color=style.MUTED, marker="o", linestyle="", label="value")]
+
+
+def points_height(selection: Selection, row: Sequence[Panel]) -> float:
+    """Inches that a row of panels of points needs."""
+    lines = max(text.count("\n") for text in _axes_say(selection, row))
+    return POINTS_FRAME + ROW_HEIGHT * len(selection.present(row)) + AXIS_LINE * lines
+
+
+def _left(selection: Selection, row: Sequence[Panel]) -> float:
+    """Inches for the names of the arms."""
+    return 0.25 + LETTER * max(len(selection.titles[arm]) for arm in selection.present(row))
+
+
+def _axes_say(selection: Selection, row: Sequence[Panel]) -> list[str]:
+    """Break what the axes of a row of points measure where an axis is too short for it."""
+    inches = (WIDTH - _left(selection, row) - MARGIN - POINTS_GAP * (len(row) - 1)) / len(row)
+    return [fill(panel.axis, int(inches / LETTER), break_long_words=False) for panel in row]
 
 
 def _handle(selection: Selection, arm: str) -> Artist:
-    look = style.look(arm.split(" ")[-1])
+    look = selection.look(arm)
     return Line2D([], [], linestyle=look.line, label=selection.titles[arm], **look.marks)
 
 
-def _both(selection: Selection, panel: Panel) -> Iterator[tuple[bool, pd.DataFrame]]:
-    """Rows of the arms, then of their control."""
-    yield False, selection.rows(panel, panel.label)
-    if panel.control is not None:
-        yield True, selection.rows(panel, panel.control)
-
-
 def _curve_row(
-    frame: Frame, row: Sequence[Panel], selection: Selection, letters: Iterator[str]
+    frame: Frame,
+    row: Sequence[Panel],
+    selection: Selection,
+    letters: Iterator[str],
+    controls: Mapping[str, Any],
 ) -> dict[str, pd.DataFrame]:
     parts: dict[str, pd.DataFrame] = {}
-    for ax, panel in zip(frame.axes(len(row), left=0.65, gap=(0.65, 0)), row, strict=True):
-        letter, shown = next(letters), []
-        for hollow, rows in _both(selection, panel):
-            shown.append(rows)
-            for arm, of_arm in rows.groupby("arm", sort=False):
-                method = str(arm).split(" ")[-1]
+    for ax, panel in zip(frame.axes(len(row), left=0.75, gap=(0.75, 0)), row, strict=True):
+        letter = next(letters)
+        tables = list(selection.both(panel))
+        for hollow, rows in tables:
+            line = controls[panel.control_name] if hollow else "-"
+            if _alike(rows):
+                one = rows[rows["arm"] == rows["arm"].iloc[0]]
+                ax.plot(one["x"], one["value"], color=style.MUTED, linestyle=line, linewidth=1)
+                continue
+            arms = list(rows.groupby("arm", sort=False))
+            for place, (arm, of_arm) in enumerate(arms):
+                look = selection.look(str(arm))
                 if hollow:
-                    ax.plot(of_arm["x"], of_arm["value"], color=style.look(method).colour, linestyle=":", linewidth=1)
+                    ax.plot(of_arm["x"], of_arm["value"], color=look.colour, linestyle=line, linewidth=1)
                 else:
-                    style.curve(ax, of_arm, method)
-        parts[letter] = pd.concat(shown, ignore_index=True)
-        values = sorted(parts[letter]["x"].unique())
-        if panel.x_name == LAYER:
-            style.layers_axis(ax, [int(x) for x in values])
-        elif panel.log_x:
-            style.counts_axis(ax, [x for x in values if x > 0])
-            ax.set_xlabel(panel.x_title or panel.x_name)
-        else:
-            ax.set_xlabel(panel.x_title or panel.x_name)
+                    shift = DODGE * (place - (len(arms) - 1) / 2)
+                    style.curve(ax, of_arm, look, shift=shift, joined=not panel.categories)
+        parts[letter] = pd.concat([rows for _, rows in tables], ignore_index=True)
+        _curve_axes(ax, panel, sorted(parts[letter]["x"].unique()))
         ax.set_title(f"{letter}  {panel.title}")
-        if panel.limit is not None:
-            ax.axhline(panel.limit, color=style.MUTED, linestyle=":", linewidth=1)
-        ax.set_ylabel(panel.axis)
-        if panel.log_y:
-            ax.set_yscale("log")
-            style.plain_numbers(ax.yaxis)
     return parts
+
+
+def _alike(rows: pd.DataFrame) -> bool:
+    """Whether several arms have one curve, since the number is none of theirs."""
+    spread = rows.groupby("x")["value"].agg(["min", "max"])
+    return rows["arm"].nunique() > 1 and bool(
+        (spread["max"] - spread["min"]).max() <= ALIKE * rows["value"].abs().max()
+    )
+
+
+def _curve_axes(ax: Axes, panel: Panel, values: Sequence[float]) -> None:
+    if panel.x_name == LAYER:
+        style.layers_axis(ax, [int(x) for x in values])
+    elif panel.log_x:
+        style.counts_axis(ax, [x for x in values if x > 0])
+    elif panel.categories:
+        ax.set_xticks(range(1, len(panel.categories) + 1), panel.categories)
+        ax.set_xlim(0.5, len(panel.categories) + 0.5)
+    elif len(values) <= style.FEW:
+        ax.set_xticks(values)
+    if panel.x_name != LAYER:
+        ax.set_xlabel(panel.x_title or panel.x_name)
+    if panel.limit is not None:
+        ax.axhline(panel.limit, **LIMIT)
+    ax.set_ylabel(panel.axis)
+    if panel.log_y:
+        ax.set_yscale("log")
+        style.plain_numbers(ax.yaxis)
 
 
 def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: Iterator[str]) -> dict[str, pd.DataFrame]:
     """Fill a frame with panels of points and return their tables by letter; the first panel names the arms."""
-    tables = {panel: list(_both(selection, panel)) for panel in row}
-    present = {arm for tabled in tables.values() for _, rows in tabled for arm in rows["arm"]}
-    arms = [arm for arm in selection.arms if arm in present]
+    arms, said = selection.present(row), _axes_say(selection, row)
     place = {arm: -number for number, arm in enumerate(arms)}
-    left = 0.25 + LETTER * max(len(selection.titles[arm]) for arm in arms)
+    bottom = 0.48 + AXIS_LINE * max(text.count("\n") for text in said)
+    axes = frame.axes(len(row), left=_left(selection, row), bottom=bottom, gap=(POINTS_GAP, 0))
     parts: dict[str, pd.DataFrame] = {}
-    for number, (ax, panel) in enumerate(zip(frame.axes(len(row), left=left, gap=(0.25, 0)), row, strict=True)):
+    for number, (ax, panel) in enumerate(zip(axes, row, strict=True)):
         letter = next(letters)
-        for hollow, rows in tables[panel]:
+        tables = list(selection.both(panel))
+        if panel.log_x:
+            ax.set_xscale("log")
+        for hollow, rows in tables:
             for arm, of_arm in rows.groupby("arm", sort=False):
-                look = style.look(str(arm).split(" ")[-1])
-                y = place[str(arm)] - (0.25 if hollow else 0)
-                face = {"markerfacecolor": "white", "fillstyle": "full"} if hollow else {}
-                ax.plot(of_arm[["ci_low", "ci_high"]].iloc[0], [y, y], color=look.colour, linewidth=1)
-                ax.plot(of_arm["value"].iloc[:1], [y], linestyle="", **{**look.marks, **face})
-        parts[letter] = pd.concat([rows for _, rows in tables[panel]], ignore_index=True)
+                _point(ax, of_arm.iloc[0], selection.look(str(arm)), place[str(arm)], hollow=hollow)
+        parts[letter] = pd.concat([rows for _, rows in tables], ignore_index=True)
+        for arm in set(arms) - set(parts[letter]["arm"]):
+            ax.text(
+                0.02, place[arm], "not measured", transform=ax.get_yaxis_transform(), va="center", color=style.MUTED
+            )
         if panel.limit is not None:
-            ax.axvline(panel.limit, color=style.MUTED, linestyle=":", linewidth=1)
+            ax.axvline(panel.limit, **LIMIT)
         ax.set_yticks([place[arm] for arm in arms], [selection.titles[arm] for arm in arms] if not number else [])
         ax.set_ylim(-len(arms) + 0.3, 0.7)
         ax.grid(visible=True, axis="both")
-        ax.set_xlabel(panel.axis)
+        ax.set_xlabel(said[number])
         if panel.log_x:
-            ax.set_xscale("log")
             style.plain_numbers(ax.xaxis)
         ax.set_title(f"{letter}  {panel.title}")
     return parts
 
 
+def _point(ax: Axes, row: pd.Series, look: style.Look, place: float, *, hollow: bool) -> None:
+    """Value of an arm with its interval; on a logarithmic axis nothing is written as 0 at its edge."""
+    y = place - (0.25 if hollow else 0)
+    if ax.get_xscale() == "log" and row["value"] <= 0:
+        ax.text(0.02, y, "0", transform=ax.get_yaxis_transform(), va="center", color=look.colour)
+        return
+    face = {"markerfacecolor": "white", "fillstyle": "full"} if hollow else {}
+    ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=look.colour, linewidth=1, clip_on=False)
+    ax.plot([row["value"]], [y], linestyle="", clip_on=False, **{**look.marks, **face})
+
+
 def printed(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> pd.DataFrame:
-    """Cells of a table of the arms: one column for every panel of points, with the interval."""
+    """Cells of a table of the arms: one column for every panel of points, with the interval.
+
+    Raises
+    ------
+    UnweaveError
+        if two panels would be the same column.
+    """
     letters = iter(ascii_uppercase)
     columns: dict[str, pd.Series] = {}
     for panel in (panel for row in panels for panel in row):
@@ -267,7 +254,10 @@ def printed(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> pd.DataFra
             _number(*numbers)
             for numbers in zip(*(rows[name].tolist() for name in ("value", "ci_low", "ci_high")), strict=True)
         ]
-        columns[f"{panel.title} ({panel.axis})"] = pd.Series(texts, index=rows["title"].tolist())
+        name = f"{panel.title} ({panel.axis})"
+        if name in columns:
+            raise UnweaveError(f"two panels of the table are called {name!r}: give them titles of their own")
+        columns[name] = pd.Series(texts, index=rows["title"].tolist())
     table = pd.DataFrame(columns)
     order = [name for name in dict.fromkeys(data["title"]) if name in table.index]
     return table.loc[order].rename_axis("arm").reset_index()
@@ -283,9 +273,9 @@ def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
         own, control = rows[rows["label"] == panel.label], rows[rows["label"] == panel.control]
         where = ""
         if panel.is_curve:
-            last = own["x"].max()
-            own, control = own[own["x"] == last], control[control["x"] == last]
-            where = f" at {panel.x_name} = {last:g}"
+            own, control = (part[part["x"] == part.groupby("title")["x"].transform("max")] for part in (own, control))
+            ends = sorted(own["x"].unique())
+            where = f" at {panel.x_name} = {ends[0]:g}" if len(ends) == 1 else f" at the last {panel.x_name}"
         beside = {name: f"{value:.3g}" for name, value in zip(control["title"], control["value"], strict=True)}
         ranked = own.sort_values("value", ascending=False, kind="stable")
         columns = [ranked[column].tolist() for column in ("title", "value", "ci_low", "ci_high")]
@@ -296,7 +286,7 @@ def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
         header = [
             f"{letter}: {panel.axis}{where}",
             "value (95 % interval)",
-            *([panel.control] if panel.control else []),
+            *([panel.control_name] if panel.control else []),
         ]
         parts.append(grid(header, cells))
     return "\n".join(parts)

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from unweave.plots import comparison, style
-from unweave.plots.comparison import Panel, Selection
 from unweave.plots.layout import sheet
+from unweave.plots.panel import Panel, Selection
 from unweave.plots.selection import Titles, drawn, title
 from unweave.results.references import References
 
@@ -35,10 +35,16 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
     chosen = max(trees, key=lambda root: trees[root]["label"].str.split(" ", n=1).str[1].nunique())
     words, weights = _parsed(trees[chosen])
     selection = Selection.of(scores, titles)
-    control = Line2D([], [], color=style.MUTED, marker="o", markerfacecolor="white", linestyle="", label=CONTROL)
+    marker = style.FAMILIES["snmf"].marker
+    handles = [
+        Line2D([], [], color=style.MUTED, marker=marker, label="children, with 95 % interval"),
+        Line2D([], [], color=style.MUTED, marker=marker, markerfacecolor="white", label=f"control: {CONTROL}"),
+        Line2D([], [], color=style.MUTED, linewidth=1.8, label="width of an edge: weight in the parent"),
+        Line2D([], [], **comparison.LIMIT, label="chance"),
+    ]
     remark = references.remark(selection.model, title(titles, "models", selection.model))
-    heights = [0.45 + LINE * _leaves(words), comparison.POINTS_FRAME + 2 * comparison.ROW_HEIGHT]
-    top, bottom = sheet(heights, [control], remark)
+    heights = [0.45 + LINE * _leaves(words), comparison.points_height(selection, PANELS[0])]
+    top, bottom = sheet(heights, handles, remark)
     (ax,) = top.axes(1, left=0.1, bottom=0.05)
     _tree(ax, words, weights)
     parts = comparison.points(bottom, PANELS[0], selection, iter("BC"))

@@ -7,20 +7,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from unweave.errors import UnweaveError
 from unweave.plots import style
-from unweave.plots.comparison import Panel, Selection
 from unweave.plots.layout import LETTER, sheet
+from unweave.plots.panel import Panel, Selection
 from unweave.plots.selection import Titles, drawn, title
 from unweave.plots.sentences import grid
 
 RECONSTRUCTED = "without the first position"
-ROW = 0.2
+ROW, TOP = 0.2, 1.6
 SHADES = ("#0F4C81", "#FFFFFF")
 """From the best rank to the last."""
-MISSING = "#ECECEC"
+MISSING, UNRANKED = "#ECECEC", "#FFF6DC"
+DIGITS = 2
+"""Decimals of the numbers in the cells."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +42,25 @@ CRITERIA = [
     _of("l0", "L0", None, label=RECONSTRUCTED),
     _of("fve", "variance explained", True, label=RECONSTRUCTED),
     _of("ce_recovered", "loss recovered", True, label=RECONSTRUCTED),
-    _of("accuracy", "probe of 1 code", True, x_name="k", at=1, dataset="ag-news"),
-    _of("accuracy", "probe of 20 codes", True, x_name="k", at=20, dataset="ag-news"),
+    _of("accuracy", "probe of 1 code, AG News", True, x_name="k", at=1, dataset="ag-news"),
+    _of("accuracy", "probe of 20 codes, AG News", True, x_name="k", at=20, dataset="ag-news"),
     _of("tpp", "TPP, 10 features", True, x_name="n", at=10),
     _of("scr", "SCR, 20 features", True, x_name="n", at=20),
-    _of("absorption_fraction", "absorption", False),
+    _of("absorption_fraction", "absorption ↓", False),
     _of("auroc", "concept detection", True),
     _of("simulation", "simulation", True, x_name="predicates", at=10),
     _of("comsem", "ComSem", True),
     _of("matched_similarity", "seed stability", True),
     _of("mcc_atoms", "planted atoms", True, dataset="sparse"),
-    _of("circular_r2", "weekday circle", True, dataset="weekday"),
+    _of("circular_r2", "weekday circle, no interval", True, dataset="weekday"),
 ]
 
 
 def table_of(scores: pd.DataFrame, titles: Titles) -> tuple[Selection, pd.DataFrame]:
     """Rows of every criterion with the columns `rank` (1 is best; ties share the mean) and `tied` with the best.
 
-    Two arms are tied where their intervals overlap. Criteria that nothing was measured by are left out.
+    What is the same as printed has the same rank. Two arms are tied where their intervals overlap; without intervals
+    nobody is said to be. Criteria that nothing was measured by are left out.
 
     Raises
     ------
@@ -73,13 +76,14 @@ def table_of(scores: pd.DataFrame, titles: Titles) -> tuple[Selection, pd.DataFr
         except UnweaveError:
             continue
         sign = {True: -1.0, False: 1.0, None: 1.0}[criterion.higher]
-        best = int((sign * rows["value"]).to_numpy().argmin())
-        low, high = rows["ci_low"].fillna(rows["value"]), rows["ci_high"].fillna(rows["value"])
+        merit = sign * rows["value"].round(DIGITS)
+        low, high = rows["ci_low"].round(DIGITS), rows["ci_high"].round(DIGITS)
+        best = int(merit.to_numpy().argmin())
         tables.append(
             rows.assign(
                 criterion=number,
                 heading=criterion.panel.title,
-                rank=(sign * rows["value"]).rank() if criterion.higher is not None else np.nan,
+                rank=merit.rank() if criterion.higher is not None else np.nan,
                 tied=(low <= high.iloc[best]) & (high >= low.iloc[best]) if criterion.higher is not None else False,
             )
         )
@@ -98,13 +102,16 @@ def draw(scores: pd.DataFrame, titles: Titles) -> tuple[Figure, pd.DataFrame]:
     handles = [
         Patch(facecolor=SHADES[0], label="best rank of the column"),
         Patch(facecolor=SHADES[1], edgecolor=style.MUTED, label="last rank; bold: tied with the best"),
+        Patch(facecolor=UNRANKED, edgecolor=style.MUTED, label="budget, not ranked"),
         Patch(facecolor=MISSING, label="not measured"),
     ]
     model = title(titles, "models", selection.model)
     frames = sheet(
-        [1.3 + ROW * len(arms)], handles, f"{model}, layer {selection.layer}; budgets (MiB, L0) are not ranked"
+        [TOP + 0.1 + ROW * len(arms)],
+        handles,
+        f"{model}, a small stand-in; layer {selection.layer}; ↓: lower is better",
     )
-    (ax,) = frames[0].axes(1, left=left, top=1.15, bottom=0.05)
+    (ax,) = frames[0].axes(1, left=left, top=TOP, bottom=0.05)
     _cells(ax, table, arms, headings)
     ax.set_yticks(range(len(arms)), [selection.titles[arm] for arm in arms])
     shown = table.assign(label=table["heading"])
@@ -117,7 +124,9 @@ def _cells(ax: Axes, table: pd.DataFrame, arms: Sequence[str], headings: Sequenc
     for row in table.to_dict("records"):
         y, x = arms.index(row["arm"]), headings.index(row["heading"])
         ranked = table[table["heading"] == row["heading"]]["rank"]
-        if not np.isnan(row["rank"]):
+        if np.isnan(row["rank"]):
+            ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=UNRANKED, linewidth=0))
+        else:
             shade[y, x] = (row["rank"] - 1) / max(len(ranked) - 1, 1)
         dark = shade[y, x] < 0.45
         ax.text(
@@ -126,7 +135,7 @@ def _cells(ax: Axes, table: pd.DataFrame, arms: Sequence[str], headings: Sequenc
             _short(row["value"]),
             ha="center",
             va="center",
-            fontsize=style.TEXT - 1.5,
+            fontsize=style.TEXT - 2,
             color="white" if dark else "black",
             fontweight="bold" if row["tied"] else "normal",
         )
@@ -138,9 +147,7 @@ def _cells(ax: Axes, table: pd.DataFrame, arms: Sequence[str], headings: Sequenc
 
 
 def _short(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}".replace("0.", ".", 1)
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.{DIGITS}f}".replace("0.", ".", 1)
 
 
 def printed(data: pd.DataFrame) -> pd.DataFrame:

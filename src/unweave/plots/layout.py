@@ -6,6 +6,7 @@ A layout solver is not used: its results differ in the last digits from one call
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -67,20 +68,21 @@ class Frame:
         rows: int = 1,
         *,
         left: float = 0.55,
+        right: float = 0.0,
         top: float = 0.3,
         bottom: float = 0.48,
         gap: tuple[float, float] = (0.15, 0.9),
         ratios: Sequence[float] | None = None,
         sharey: bool = False,
     ) -> list[Axes]:
-        """Fill the frame with axes; `left`, `top` and `bottom` are kept free around them, `gap` between them."""
-        width, height = WIDTH - left - MARGIN, self.height - top - bottom
+        """Fill the frame with axes; `left`, `right`, `top`, `bottom` are kept free around them, `gap` between them."""
+        width, height = WIDTH - left - right - MARGIN, self.height - top - bottom
         whole = self.figure.get_figheight()
         grid = self.figure.add_gridspec(
             rows,
             columns,
             left=left / WIDTH,
-            right=1 - MARGIN / WIDTH,
+            right=1 - (MARGIN + right) / WIDTH,
             bottom=(self.bottom + bottom) / whole,
             top=(self.bottom + bottom + height) / whole,
             wspace=gap[0] * columns / (width - gap[0] * (columns - 1)),
@@ -94,9 +96,10 @@ class Frame:
 
 
 def sheet(heights: Sequence[float], handles: Sequence[Artist], remark: str) -> list[Frame]:
-    """Figure with a legend on top, frames of the given heights in inches below it, and `remark` as its foot line."""
+    """Figure with a legend on top, frames of the given heights in inches below it, and `remark` at its foot."""
     columns = legend_columns([str(handle.get_label()) for handle in handles])
-    inches = [LEGEND_LINE * ceil(len(handles) / columns), GAP, *heights, FOOT, MARGIN]
+    remark = "\n".join(fill(line, int((WIDTH - 2 * MARGIN) / LETTER)) for line in remark.splitlines())
+    inches = [LEGEND_LINE * ceil(len(handles) / columns), GAP, *heights, FOOT * len(remark.splitlines()), MARGIN]
     figure = Figure(figsize=(WIDTH, MARGIN + sum(inches)))
     bottoms = [sum(inches[i + 1 :]) for i in range(len(inches))]
     legend, _, *frames, foot, _ = (

@@ -106,7 +106,7 @@ def _spread(ax: Axes, rows: pd.DataFrame) -> None:
                 if len(values) > 2 * depth + 1:
                     ax.vlines(x, values[depth], values[-1 - depth], color=look.colour, linewidth=width)
             median = part.loc[part["x"] == MEDIAN, "value"]
-            ax.plot([x] * len(median), median, zorder=4, markersize=5, **look.marks)
+            ax.plot([x] * len(median), median, look.marker, zorder=4, color=look.colour, markeredgecolor="white")
     _layer_axis(ax, layers)
 
 

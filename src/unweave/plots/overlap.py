@@ -1,20 +1,24 @@
 """Neurons that features of a calendar share, pair by pair (SNMF, Figure 5)."""
 
+from string import ascii_uppercase
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from unweave.errors import UnweaveError
 from unweave.plots import style
-from unweave.plots.comparison import Selection
 from unweave.plots.layout import sheet
+from unweave.plots.panel import Selection
 from unweave.plots.selection import Titles, drawn, title
 from unweave.plots.sentences import grid
 from unweave.results.references import References
 
 WITHIN, BEYOND = "", "with features of no term"
+SHADES, MISSING = ("#FFFFFF", "#7A2E5D"), "#ECECEC"
+"""From no overlap to the largest."""
 ORDER = {
     "weekday": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
     "month": [
@@ -39,30 +43,37 @@ def draw(
     families = [family for family in ORDER if family in set(rows["dataset"])]
     if not families:
         raise UnweaveError(f"no overlap of neurons of {method}: add neuron-groups to the configuration")
-    model = Selection.of(scores, titles).model
-    share = "share of the neurons of two features that both have"
-    handle = Line2D([], [], color=style.MUTED, marker="s", linestyle="", label=share)
-    (frame,) = sheet([3.9], [handle], references.remark(model, title(titles, "models", model)))
-    axes = frame.axes(len(families), left=0.85, bottom=0.85, gap=(0.95, 0))
-    for ax, family in zip(axes, families, strict=True):
-        _map(ax, rows[rows["dataset"] == family], family)
-    named = rows.assign(title=[title(titles, "methods", method)] * len(rows))
-    return frame.figure, drawn({"A": named}, titles)
+    selection = Selection.of(scores, titles)
+    model, arm = selection.model, title(titles, "methods", method)
+    means = scores[(scores["metric"] == "mean_overlap") & (scores["method"] == method)]
+    handles = [Patch(facecolor=MISSING, label="the feature itself")]
+    remark = f"{references.remark(model, title(titles, 'models', model))}; {arm}, layer {selection.layer}"
+    (frame,) = sheet([3.5], handles, remark)
+    axes = frame.axes(len(families), left=0.55, bottom=0.5, top=0.5, gap=(1.0, 0), right=0.75)
+    for letter, ax, family in zip(ascii_uppercase, axes, families, strict=False):
+        values = means[means["dataset"] == family].set_index("label")["value"]
+        said = f"mean {values[WITHIN]:.3f}, with features of no term {values[BEYOND]:.3f}"
+        _map(ax, rows[rows["dataset"] == family], family, f"{letter}  {family.capitalize()}s\n     {said}")
+    named = rows.assign(title=[arm] * len(rows))
+    parts = {
+        letter: named[named["dataset"] == family] for letter, family in zip(ascii_uppercase, families, strict=False)
+    }
+    return frame.figure, drawn(parts, titles)
 
 
-def _map(ax: Axes, rows: pd.DataFrame, family: str) -> None:
+def _map(ax: Axes, rows: pd.DataFrame, family: str, heading: str) -> None:
     values = {
         frozenset(str(label).split("|")): value for label, value in zip(rows["label"], rows["value"], strict=True)
     }
     names = [name for name in ORDER[family] if any(name in pair for pair in values)]
     table = np.array([[values.get(frozenset((one, other)), np.nan) for other in names] for one in names])
-    image = ax.imshow(table, cmap="viridis", vmin=0)
+    image = ax.imshow(table, cmap=style.ramp(*SHADES, missing=MISSING), vmin=0)
     ax.grid(visible=False)
     short = [name[:3] for name in names]
     ax.set_xticks(range(len(names)), short, rotation=90)
     ax.set_yticks(range(len(names)), short)
-    ax.set_title(f"{family}s (0 to {np.nanmax(table):.2f})")
-    ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.04)
+    ax.set_title(heading)
+    ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.04).set_label("Jaccard overlap of neurons")
 
 
 def findings(scores: pd.DataFrame, titles: Titles) -> str:

@@ -63,7 +63,7 @@ def _published_curves(references: References) -> pd.DataFrame:
 def _curves(ax: Axes, rows: pd.DataFrame) -> None:
     curves = rows[(rows["x_name"] == "k") & (rows["x"] > 0)]
     for method in style.in_order(curves["method"]):
-        style.curve(ax, curves[curves["method"] == method], method)
+        style.curve(ax, curves[curves["method"] == method], style.look(method))
     style.counts_axis(ax, curves["x"], curves["x"].max())
     ax.set_xlabel(f"k ({text_of(rows['layers'].iloc[0])})")
 

@@ -16,6 +16,14 @@ COLUMNS = (
 )
 """Columns of the table behind every figure."""
 
+SITES = {
+    "resid": "residual stream",
+    "attn_out": "attention output",
+    "mlp_in": "MLP input",
+    "mlp_neurons": "MLP neurons",
+    "mlp_out": "MLP output",
+}
+"""Hook point to the name that figures print."""
 
 FLOATS = ("x", "value", "ci_low", "ci_high")
 KEYS = ("model", "layer", "method", "dataset", "metric", "label", "x_name", "x", "unit")

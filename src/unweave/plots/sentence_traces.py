@@ -58,7 +58,11 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
         Line2D([], [], label=f"component {component}", **look)
         for component, look in zip(pair, TRACE_LOOKS, strict=False)
     ]
-    handles += [Patch(color=TARGET, label=f"“{_word(shown)}”"), Patch(color="#ABABAB", label="shade: size of the code")]
+    strongest = measured(shown, "top_code")["value"].abs().max()
+    handles += [
+        Patch(color=TARGET, label=f"“{_word(shown)}”"),
+        Patch(color="black", label=f"shade: size of the code, black {strongest:.0f}"),
+    ]
     remark = references.remark(model, title(titles, "models", model))
     top, *frames, bottom = sheet(heights, handles, remark)
     name = title(titles, "methods", arm)
@@ -109,7 +113,8 @@ def _sentences(frames: list[Frame], rows: pd.DataFrame, sentences: list[pd.DataF
         trace.set_xticks([])
         _heat(heat, rows, positions, pair, strongest)
         heat.set_xlim(0, longest)
-        words = [_printable(text) for text in tokens["label"]]
+        # A harvest leaves the first token out.
+        words = [("… " if not place else "") + _printable(text) for place, text in enumerate(tokens["label"])]
         heat.set_xticks(np.arange(len(words)) + 0.5, words, rotation=40, ha="right", rotation_mode="anchor")
         for label, x in zip(heat.get_xticklabels(), positions, strict=True):
             label.set_fontweight("bold" if x in targets.index else "normal")

@@ -116,7 +116,7 @@ def _axis(ax: Axes, rows: pd.DataFrame) -> None:
 def _curves(ax: Axes, rows: pd.DataFrame) -> None:
     curves = rows[rows["label"] == ""]
     for method in style.in_order(curves["method"]):
-        style.curve(ax, curves[curves["method"] == method], method)
+        style.curve(ax, curves[curves["method"] == method], style.look(method))
     _axis(ax, curves)
 
 

@@ -1,12 +1,14 @@
 """What the model writes when single features are added, beside what it writes when random directions are."""
 
+from textwrap import shorten
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unweave.plots import style
-from unweave.plots.comparison import Selection
 from unweave.plots.layout import sheet
+from unweave.plots.panel import Selection
 from unweave.plots.selection import Titles, drawn, title
 from unweave.plots.sentences import bullets, grid, literal, span
 from unweave.results.references import References
@@ -16,6 +18,7 @@ SHOWN = {"feature": 2, "random direction": 1}
 """Directions of each arm that the picture shows; the table has all."""
 COLUMNS = (0.0, 0.185, 0.44, 1.0)
 """Where direction, words, text and loss stand."""
+HEADS = ("direction", "words that are raised", "text", "loss (nats/token)")
 LETTERS = (22, 28, 60)
 
 
@@ -26,7 +29,8 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
     texts = _texts(selection)
     lines = {arm: _shown(texts[texts["arm"] == arm]) for arm in selection.arms}
     remark = references.remark(selection.model, title(titles, "models", selection.model))
-    frames = sheet([0.35 + LINE * len(rows) for rows in lines.values()], [], f"{remark}; layer {selection.layer}")
+    largest = f"layer {selection.layer}; strongest texts, at a KL of {texts['x'].abs().max():g} nats"
+    frames = sheet([0.35 + LINE * (len(rows) + 1) for rows in lines.values()], [], f"{remark}\n{largest}")
     for frame, (arm, rows) in zip(frames, lines.items(), strict=True):
         (ax,) = frame.axes(1, left=0.1, top=0.28, bottom=0.02)
         _list(ax, rows, selection.titles[arm])
@@ -65,13 +69,14 @@ def _list(ax: Axes, rows: pd.DataFrame, heading: str) -> None:
     for place, (_, row) in enumerate(rows.iterrows()):
         cells = _cells(row)
         for x, text, letters in zip(COLUMNS, cells, LETTERS, strict=False):
-            fitting = text if len(text) <= letters else text[: letters - 3].rstrip() + " ..."
-            ax.text(x, -place, fitting, va="center", parse_math=False)
+            ax.text(x, -place, shorten(text, letters, placeholder=" ..."), va="center", parse_math=False)
         ax.text(COLUMNS[-1], -place, cells[-1], va="center", ha="right", color=style.MUTED)
-    ax.set(xlim=(0, 1), ylim=(-len(rows) + 0.4, 0.6), xticks=[], yticks=[])
+    for x, head in zip(COLUMNS, HEADS, strict=True):
+        ax.text(x, 1, head, va="center", ha="right" if x == COLUMNS[-1] else "left", color=style.MUTED)
+    ax.set(xlim=(0, 1), ylim=(-len(rows) + 0.4, 1.6), xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    ax.set_title(f"{heading}: words that are raised, text, its loss in nats per token")
+    ax.set_title(heading)
 
 
 def _cells(row: pd.Series) -> tuple[str, str, str, str]:

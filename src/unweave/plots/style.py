@@ -15,11 +15,15 @@ from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 TEXT, HEADING = 8.0, 9.0
 """Font sizes in points; nothing is smaller than TEXT."""
 MOST_TICKS = 8
+FEW, MOST_MARKS = 6, 10
+"""Points of a curve up to which intervals are bars, not a band; marks on a curve of many points."""
 MUTED = "#595959"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PAPER_SHADE = "#F4F1EA"
 """Ground of panels that show numbers which somebody else published."""
 
@@ -80,19 +84,26 @@ FAMILIES = {
     "sasa": Look("#56B4E9", "X"),
     "pca": Look("#E69F00", "s"),
     "random": Look("#444444", "^"),
+    "kmeans": Look("#882255", "p"),
+    "diffmeans": Look("#999933", "<"),
+    "raw": Look("#332288", "h"),
+    "transcoder": Look("#661100", ">"),
 }
 """First word of a method's key to its look, in the order of legends. Colours: Okabe and Ito, random in grey."""
 UNKNOWN = Look("#8C6D31", "*")
 UNIT_ROWS, IN_CONTEXT, WITHOUT_IT = (0, (4, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1))
+OTHER_SOLVER, OTHER_SITE = (0, (6, 1, 1, 1, 1, 1)), (0, (2, 1))
 VARIANTS = {
     "v1": UNIT_ROWS,
     "rownorm": UNIT_ROWS,
     "released": UNIT_ROWS,
     "release": UNIT_ROWS,
     "wd": WITHOUT_IT,
+    "fast": OTHER_SOLVER,
     "first": IN_CONTEXT,
     "untrained": IN_CONTEXT,
     "unfitted": IN_CONTEXT,
+    "reference": UNIT_ROWS,
 }
 """Later word of a method's key to the line style of that arm: arms of the same line style are comparable."""
 
@@ -135,11 +146,28 @@ def arms(methods: Iterable[str], titles: Mapping[str, str]) -> list[Artist]:
     ]
 
 
-def curve(ax: Axes, rows: pd.DataFrame, method: str) -> None:
-    """Line through the values against x, with the interval as a band."""
-    drawn = look(method)
-    ax.plot(rows["x"], rows["value"], linestyle=drawn.line, **drawn.marks)
-    ax.fill_between(rows["x"], rows["ci_low"], rows["ci_high"], color=drawn.colour, alpha=0.2, linewidth=0)
+def curve(ax: Axes, rows: pd.DataFrame, drawn: Look, *, shift: float = 0.0, joined: bool = True) -> None:
+    """Values against x, with the interval as a band, or as a bar where there are few.
+
+    Parameters
+    ----------
+    shift
+        Points to the right at which few values stand, so that the bars of several arms stand beside each other.
+    joined
+        Whether a line joins the values.
+    """
+    every = ceil(len(rows) / MOST_MARKS)
+    line = {"linestyle": drawn.line if joined else "", "markevery": every, **drawn.marks}
+    if len(rows) > FEW:
+        ax.plot(rows["x"], rows["value"], **line)
+        ax.fill_between(rows["x"], rows["ci_low"], rows["ci_high"], color=drawn.colour, alpha=0.2, linewidth=0)
+        return
+    (marks,) = ax.plot(rows["x"], rows["value"], **line)
+    bars = ax.vlines(rows["x"], rows["ci_low"], rows["ci_high"], color=drawn.colour, linewidth=1)
+    # Moved only now: limits of axes are those of the values.
+    beside = ax.transData + ScaledTranslation(shift / 72, 0, ax.figure.dpi_scale_trans)
+    for artist in (marks, bars):
+        artist.set_transform(beside)
 
 
 def errorbars(ax: Axes, rows: pd.DataFrame, x: pd.Series, **looks: Any) -> None:
@@ -168,10 +196,22 @@ def _published(method: str) -> dict[str, Any]:
 def plain_numbers(axis: Axis) -> None:
     """Write the ticks of a logarithmic axis, on which all is drawn, as plain numbers: more of them on a short one."""
     low, high = axis.get_view_interval()
-    if high < 100 * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_locator(
+        LogLocator(
+            subs=(1, 2, 5) if high < 100 * low else (1,), numticks=max(4, min(axis.get_tick_space(), MOST_TICKS))
+        )
+    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
     axis.set_minor_locator(NullLocator())
+
+
+def _plain(value: float) -> str:
+    """Write a number as it is read, as a power of ten where it would be long."""
+    leading, power = f"{value:e}".split("e")
+    factor = float(leading)
+    if (1e-3 <= value < 1e4) or (factor != 1 and value < 1e6):
+        return f"{value:g}"
+    return ("" if factor == 1 else f"{factor:g}·") + f"10{str(int(power)).translate(SUPERSCRIPTS)}"
 
 
 def ramp(first: str, last: str, missing: str) -> Colormap:
@@ -191,10 +231,10 @@ def counts_axis(ax: Axes, values: Iterable[float], everything: float | None = No
     shown = sorted(set(values))
     ax.set_xscale("log")
     ticks: list[float] = [tick for tick in (1, 10, 100, 1000, 10000) if shown[0] <= tick <= shown[-1]]
-    if len(ticks) < 2:
+    if len(ticks) < 2 or len(shown) <= FEW - 1:
         ticks = shown
     if everything is not None and everything not in ticks:
         ticks = [tick for tick in ticks if tick <= everything / 3] + [everything]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks(ticks, [_plain(tick) for tick in ticks])
     ax.minorticks_off()
     ax.set_xlim(shown[0] / 1.25, shown[-1] * 1.25)

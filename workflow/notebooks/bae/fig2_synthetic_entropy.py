@@ -33,8 +33,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -50,15 +50,16 @@ panels = [
             control="PCA signs",
             dataset=f"planted, {kind}",
             limit=1,
+            limit_title="planted",
         )
         for kind in ("independent", "sparse", "correlated", "overcomplete")
     ],
     [
-        Panel("fvu", kind, "unexplained", "true bits", dataset=f"planted, {kind}")
+        Panel("fvu", kind, "share unexplained", "true bits", dataset=f"planted, {kind}")
         for kind in ("independent", "sparse", "correlated", "overcomplete")
     ],
 ]
-figure, data = comparison.draw(table, titles, references, panels, headline=("bae", "bae-released"))
+figure, data = comparison.draw(table, titles, references, panels, headline=("bae", "bae-released"), planted=True)
 save(figure, data, stem)
 Image(filename=f"{stem}.png")
 

@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -45,11 +45,11 @@ panels = [
     [
         Panel("entropy_sum", "Summed", "bits", "position", control="PCA signs", log_x=True),
         Panel("entropy_chow_liu", "Chow-Liu", "bits", "position", control="PCA signs", log_x=True),
-        Panel("fvu", "Error", "unexplained", "position", log_x=True),
+        Panel("fvu", "Error", "share unexplained", "position", log_x=True),
     ],
     [
-        Panel("norm", "Norm", "activation", "position", log_x=True),
-        Panel("dimensions", "Spread", "dimensions", "position", log_x=True),
+        Panel("norm", "Norm", "length of the activation", "position", log_x=True),
+        Panel("dimensions", "Spread", "effective dimensions", "position", log_x=True),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels, headline=("bae", "bae-released"))

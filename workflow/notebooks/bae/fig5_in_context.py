@@ -22,8 +22,8 @@ titles = {}  # registry keys to the names that the figure prints
 # reads this as information that is removed.
 #
 # **Here** film reviews in the words of the StaICC benchmark. Three arms: demonstrations drawn for each prompt
-# (solid), the same ones for all prompts, as the authors' loader has it (dotted in the upper row), and drawn ones
-# with labels of chance (dotted in the lower row). With the same demonstrations the context no longer varies, which
+# (with marks), the same ones for all prompts, as the authors' loader has it (without, upper row), and drawn ones
+# with labels of chance (without, lower row). With the same demonstrations the context no longer varies, which
 # lowers the entropy of a prompt whatever is learned. Where the error is near 1 the codes have collapsed and their
 # bits say nothing; the dimensions that the rows spread over need no fit.
 #
@@ -36,8 +36,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -45,21 +45,21 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("bae")
 panels = [
     [
-        Panel(metric, title, axis, "demonstrations", control="fixed")
+        Panel(metric, title, axis, "demonstrations", control="fixed", control_title="fixed demonstrations")
         for metric, title, axis in (
             ("entropy_sum", "Summed", "bits"),
-            ("fvu", "Error", "unexplained"),
-            ("dimensions", "Spread", "dimensions"),
-            ("accuracy", "Right", "share"),
+            ("fvu", "Error", "share unexplained"),
+            ("dimensions", "Spread", "effective dimensions"),
+            ("accuracy", "Right answers", "share of prompts"),
         )
     ],
     [
         Panel(metric, title, axis, "demonstrations", control="random labels")
         for metric, title, axis in (
             ("entropy_sum", "Summed", "bits"),
-            ("fvu", "Error", "unexplained"),
-            ("dimensions", "Spread", "dimensions"),
-            ("accuracy", "Right", "share"),
+            ("fvu", "Error", "share unexplained"),
+            ("dimensions", "Spread", "effective dimensions"),
+            ("accuracy", "Right answers", "share of prompts"),
         )
     ],
 ]

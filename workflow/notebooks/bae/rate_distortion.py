@@ -33,15 +33,15 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.rate_distortion import against_bits
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table, references = against_bits(read(scores)), read_references("bae")
-panels = [[Panel("fvu", "Error and bits of the firing pattern", "unexplained", "bits")]]
+panels = [[Panel("fvu", "Error and bits of the firing pattern", "share unexplained", "bits")]]
 figure, data = comparison.draw(table, titles, references, panels)
 save(figure, data, stem)
 Image(filename=f"{stem}.png")

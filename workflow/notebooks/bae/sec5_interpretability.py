@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -43,7 +43,7 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("bae")
 panels = [
     [
-        Panel("comsem", "Score", "ComSem", control="shifted features"),
+        Panel("comsem", "Score", "ComSem score", control="shifted features"),
         Panel("interpretable", "Interpretable", "share of features", control="shifted features"),
         Panel("coherence", "Coherence", "cosine", control="shifted features"),
     ],

@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -45,12 +45,12 @@ panels = [
     [
         Panel("fve", "Explained", "share of variance", label="without the first position"),
         Panel("l0", "L0", "codes", label="without the first position", log_x=True),
-        Panel("ce_recovered", "Loss", "recovered", label="without the first position"),
+        Panel("ce_recovered", "Loss", "share recovered", label="without the first position"),
     ],
     [
         Panel("entropy_sum", "Summed", "bits"),
         Panel("entropy_chow_liu", "Chow-Liu", "bits", control="shuffled over tokens"),
-        Panel("fvu", "Error", "unexplained"),
+        Panel("fvu", "Error", "share unexplained"),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -47,7 +47,7 @@ panels = [
     ],
     [
         Panel("nearest_cosine", "Mean", "nearest |cosine|", control="random, rival's covariance"),
-        Panel("beyond_null", "Beyond the null", "share of directions", limit=0.05),
+        Panel("beyond_null", "Beyond the null", "share of directions", limit=0.05, limit_title="expected of the null"),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

@@ -35,8 +35,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -44,9 +44,9 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("ica")
 panels = [
     [
-        Panel("simulation", "Simulated", "r", "predicates", at=10, control="shuffled features"),
-        Panel("comsem", "ComSem", "score"),
-        Panel("interpretable", "Interpretable", "share of features"),
+        Panel("simulation", "Simulated", "Pearson's r", "predicates", at=10, control="shuffled features"),
+        Panel("comsem", "ComSem", "ComSem score"),
+        Panel("interpretable", "Explained", "share of features"),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

@@ -32,8 +32,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -48,7 +48,7 @@ panels = [
         Panel("contrast_p10", "10th percentile", "contrast", "step", "iteration"),
         Panel("contrast_p90", "90th percentile", "contrast", "step", "iteration"),
     ],
-    [Panel("lim_p95", "Movement of the components (95th percentile)", "LIM", "step", "iteration", log_y=True)],
+    [Panel("lim_p95", "Movement of the components (95th percentile)", "change (LIM)", "step", "iteration", log_y=True)],
 ]
 figure, data = comparison.draw(table, titles, references, panels, ("ica-v1", "ica-v2", "ica-fast"))
 save(figure, data, stem)

@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -44,7 +44,14 @@ table, references = read(scores), read_references("ica")
 panels = [
     [
         Panel(
-            "suffix_field_capped", "Suffix", "tokens", "rank", "rank to be within", label="kept first", control="bare"
+            "suffix_field_capped",
+            "Suffix",
+            "tokens",
+            "rank",
+            "rank to be within",
+            label="kept first",
+            control="bare",
+            control_title="without the first token",
         ),
         Panel(
             "local_share",
@@ -54,6 +61,7 @@ panels = [
             "rank to be within",
             label="kept first",
             control="bare",
+            control_title="without the first token",
         ),
     ],
     [Panel("gradient_field", "Gradient field", "tokens")],

@@ -33,8 +33,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -42,11 +42,11 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("ica")
 panels = [
     [
-        Panel("tpp", "TPP", "accuracy", "n", "ablated features", control="random features", log_x=True),
+        Panel("tpp", "TPP", "difference of accuracy", "n", "ablated features", control="random features", log_x=True),
         Panel("tpp_intended", "Own class", "accuracy lost", "n", "ablated features", log_x=True),
         Panel("tpp_unintended", "Other classes", "accuracy lost", "n", "ablated features", log_x=True),
     ],
-    [Panel("tpp", "TPP with 10 features", "accuracy", "n", at=10, control="random features", limit=0)],
+    [Panel("tpp", "TPP with 10 features", "difference of accuracy", "n", at=10, control="random features", limit=0)],
 ]
 figure, data = comparison.draw(table, titles, references, panels)
 save(figure, data, stem)

@@ -37,31 +37,32 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table, references = read(scores), read_references("sasa")
-inside, sphere = "random in the subspace", {"dataset": "sphere"}
+inside, near, sphere = "random in the subspace", ("eps", "tolerance ε"), {"dataset": "sphere"}
 pairs = {"label": "two units", "control": f"two units, {inside}"}
+by_pca = {"control": "pca", "control_title": "PCA", "log_x": True}
 panels = [
     [
-        Panel("covered", shape.capitalize(), "share covered", "eps", dataset=shape, control=inside)
+        Panel("covered", shape.capitalize(), "share covered", *near, dataset=shape, control=inside)
         for shape in ("sphere", "hypersphere")
     ],
     [
-        Panel("covering_number", "Sphere, one unit near", "units needed", "eps", **sphere, control=inside, log_y=True),
-        Panel("covering_number", "Sphere, two units near", "units needed", "eps", **sphere, **pairs, log_y=True),
+        Panel("covering_number", "Sphere, one unit near", "units needed", *near, **sphere, control=inside, log_y=True),
+        Panel("covering_number", "Sphere, two units near", "units needed", *near, **sphere, **pairs, log_y=True),
     ],
     [
-        Panel("sample_error", "Error", "error / power", "n", "points", **sphere, control="pca", log_x=True, log_y=True),
-        Panel("sample_sine", "Subspace", "sine", "n", "points", **sphere, control="pca", log_x=True),
+        Panel("sample_error", "Error", "error / power", "n", "points", **sphere, **by_pca, log_y=True),
+        Panel("sample_sine", "Subspace", "sine of the largest angle", "n", "points", **sphere, **by_pca),
     ],
 ]
 figure, data = comparison.draw(
-    table, titles, references, panels, headline=("sasa", "sasa-wd", "sae-topk", "sae-untrained")
+    table, titles, references, panels, headline=("sasa", "sasa-wd", "sae-topk", "sae-untrained"), planted=True
 )
 save(figure, data, stem)
 Image(filename=f"{stem}.png")

@@ -33,8 +33,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -51,7 +51,7 @@ panels = [
     ],
     [Panel("error", shape, "error / power", dataset=shape, log_x=True) for shape in ("circle", "sphere", "helix")],
 ]
-figure, data = comparison.draw(table, titles, references, panels)
+figure, data = comparison.draw(table, titles, references, panels, planted=True)
 save(figure, data, stem)
 Image(filename=f"{stem}.png")
 

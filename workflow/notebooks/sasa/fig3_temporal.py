@@ -34,20 +34,21 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table, references = read(scores), read_references("sasa")
+by_chance = {"control": "random units", "control_title": "95 % of random units"}
 panels = [
     [
-        Panel("circular_r2", f"R2, {family}s", "circular R2", dataset=family, control="random units", limit=0)
+        Panel("circular_r2", f"R², {family}s", "circular R²", dataset=family, **by_chance, limit=0)
         for family in ("weekday", "month")
     ],
     [
-        Panel("order_alignment", f"Order, {family}s", "alignment", dataset=family, control="random units")
+        Panel("order_alignment", f"Order, {family}s", "alignment", dataset=family, **by_chance)
         for family in ("weekday", "month")
     ],
 ]

@@ -31,8 +31,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -41,8 +41,10 @@ table, references = read(scores), read_references("sasa")
 panels = [
     [
         Panel("fve", "Explained", "share of variance", label="without the first position"),
-        Panel("ce_recovered", "Loss", "recovered", label="without the first position"),
-        Panel("kl_recovered", "KL", "recovered", label="without the first position"),
+        Panel("ce_recovered", "Loss", "share recovered", label="without the first position"),
+    ],
+    [
+        Panel("kl_recovered", "KL", "share recovered", label="without the first position"),
         Panel("l0", "L0", "codes", label="without the first position", log_x=True),
     ],
 ]

@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -45,6 +45,8 @@ panels = [
     [
         Panel("absorption_fraction", "Absorption", "mean fraction"),
         Panel("full_absorption", "Full", "share of words"),
+    ],
+    [
         Panel("main_latent_f1", "Main latents", "F1"),
         Panel("main_latents", "Splitting", "latents per letter"),
     ],

@@ -32,8 +32,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -41,9 +41,18 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("sasa")
 panels = [
     [
-        Panel("accuracy", "1 code", "accuracy", "k", at=1, control="shuffled labels", limit=0.5),
-        Panel("accuracy", "20 codes", "accuracy", "k", at=20, control="shuffled labels", limit=0.5),
-        Panel("scr", "SCR", "removed", "n", at=20, control="random features", limit=0),
+        Panel("accuracy", "1 code", "accuracy of a probe", "k", at=1, control="shuffled labels", limit=0.5),
+        Panel("accuracy", "20 codes", "accuracy of a probe", "k", at=20, control="shuffled labels", limit=0.5),
+        Panel(
+            "scr",
+            "SCR",
+            "share of bias removed",
+            "n",
+            at=20,
+            control="random features",
+            limit=0,
+            limit_title="nothing removed",
+        ),
     ],
 ]
 figure, data = comparison.draw(table, titles, references, panels)

@@ -33,19 +33,19 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table, references = read(scores), read_references("snmf")
 control = "shuffled concepts"
-named = "1 random, 2 k-means, 3 SVD"
+starts = {"categories": ("random", "k-means", "SVD")}
 panels = [
     [
-        Panel("fve", "Initialisation", "variance explained", "initialisation", named),
-        Panel("auroc", "Initialisation", "AUROC", "initialisation", named, control=control),
+        Panel("fve", "Initialisation", "variance explained", "initialisation", **starts),
+        Panel("auroc", "Initialisation", "AUROC", "initialisation", **starts, control=control),
     ],
     [
         Panel("fve", "Neurons of a feature", "variance explained", "sparsity", "share of the neurons"),

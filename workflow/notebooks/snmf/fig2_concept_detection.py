@@ -35,8 +35,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -44,8 +44,8 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("snmf")
 panels = [
     [
-        Panel("s_cd", "S_CD", "log ratio", control="shuffled concepts", limit=0),
-        Panel("auroc", "AUROC", "area", control="shuffled concepts", limit=0.5),
+        Panel("s_cd", "Log ratio", "S_CD", control="shuffled concepts", limit=0),
+        Panel("auroc", "Concepts", "AUROC", control="shuffled concepts", limit=0.5),
         Panel("positive_s_cd", "Positive", "share of features", control="shuffled concepts"),
     ],
     [

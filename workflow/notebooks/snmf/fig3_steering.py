@@ -34,8 +34,8 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
@@ -43,13 +43,13 @@ from unweave.results.scores import read
 table, references = read(scores), read_references("snmf")
 panels = [
     [
-        Panel("steering", "Steering", "0 to 2", "kl", "KL (nats)", control="random directions"),
-        Panel("concept", "Concept", "0 to 2", "kl", "KL (nats)", control="random directions"),
-        Panel("fluency", "Fluency", "0 to 2", "kl", "KL (nats)", control="random directions"),
+        Panel("steering", "Steering", "score (0 to 2)", "kl", "KL (nats)", control="random directions"),
+        Panel("concept", "Concept", "score (0 to 2)", "kl", "KL (nats)", control="random directions"),
+        Panel("fluency", "Fluency", "score (0 to 2)", "kl", "KL (nats)", control="random directions"),
     ],
     [
-        Panel("steering_best_cell", "Best cell", "0 to 2", control="random directions"),
-        Panel("steering_split_half", "Split half", "0 to 2", control="random directions"),
+        Panel("steering_best_cell", "Best cell", "score (0 to 2)", control="random directions"),
+        Panel("steering_split_half", "Split half", "score (0 to 2)", control="random directions"),
         Panel("calibrated", "Calibrated", "share of strengths"),
     ],
 ]

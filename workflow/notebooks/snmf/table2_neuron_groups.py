@@ -33,20 +33,29 @@ titles = {}  # registry keys to the names that the figure prints
 from IPython.display import Image, Markdown
 
 from unweave.plots import comparison
-from unweave.plots.comparison import Panel
 from unweave.plots.figure import save
+from unweave.plots.panel import Panel
 from unweave.plots.sentences import claim
 from unweave.results.references import read as read_references
 from unweave.results.scores import read
 
 table, references = read(scores), read_references("snmf")
+CHANGE, NONE, CONTROL = "change of logit", "no change", "random neurons"
 panels = [
     [
-        Panel("core_effect", family, "logit", dataset=family, limit=0, control="random neurons")
+        Panel("core_effect", f"Core, {family}s", CHANGE, dataset=family, limit=0, limit_title=NONE, control=CONTROL)
         for family in ("weekday", "month")
     ],
     [
-        Panel("exclusive_effect", family, "logit", dataset=family, limit=0, control="random neurons")
+        Panel(
+            "exclusive_effect",
+            f"Exclusive, {family}s",
+            CHANGE,
+            dataset=family,
+            limit=0,
+            limit_title=NONE,
+            control=CONTROL,
+        )
         for family in ("weekday", "month")
     ],
 ]

@@ -7,7 +7,7 @@ resample of the documents would call every feature dead that fires in only one o
 
 A dictionary that rebuilds another site than it reads (a transcoder) is compared with the activations of that site.
 The label says which tokens count: `all positions`, only where a harvest kept the first one (the attention sink, whose
-massive activation decides every sum of squares), and `without the first position`.
+massive activation may decide every sum of squares), and `without the first position`.
 """
 
 from collections.abc import Mapping
