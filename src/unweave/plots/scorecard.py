@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from unweave.plots import style
 from unweave.plots.layout import sheet
 from unweave.plots.selection import Titles, title
-from unweave.plots.sentences import grid
+from unweave.plots.sentences import grid, literal
 
 ROW = 0.168
 LONGEST = 88
@@ -107,10 +107,9 @@ def findings(card: pd.DataFrame) -> str:
     rows = [
         [
             PAPERS[str(row["paper"])],
-            str(row["text"]),
-            _text(row["published"]),
+            *literal([str(row["text"]), _text(row["published"])]),
             f"**{row['verdict']}**",
-            difference(row) or _text(row["reason"]),
+            *literal([difference(row) or _text(row["reason"])]),
         ]
         for _, row in card.iterrows()
     ]
