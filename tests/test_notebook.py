@@ -1,12 +1,18 @@
 import ast
+import shutil
+import subprocess
 import sys
 
 import nbformat
 import pytest
 
+from unweave import cli
 from unweave.errors import UnweaveError
+from unweave.files import sha256_of
 from unweave.notebook import execute
+from unweave.provenance import read_record
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HEADER = """# ---
 # jupyter:
 #   jupytext:
@@ -33,6 +39,15 @@ def test_a_notebook_gets_its_parameters_and_its_files_land_beside_it(tmp_path):
     written = execute(source_of(tmp_path, DRAW), output, [tmp_path / "a.parquet"], {"word": "hello"})
     assert (tmp_path / "figures/item.csv").read_text() == "hello 1"
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(path.name for path in written)
+
+
+def test_the_stage_records_every_file_that_the_notebook_reads_and_hands_it_the_tables(tmp_path):
+    read = [source_of(tmp_path, DRAW), tmp_path / "a.parquet", tmp_path / "claims.yaml"]
+    for path in read[1:]:
+        path.write_text(path.name)
+    cli.figure(read[0], read[1:], "{}", tmp_path / "item.ipynb")
+    assert (tmp_path / "item.csv").read_text() == "none 1"
+    assert read_record(tmp_path / "item.csv")["inputs"] == {str(path): sha256_of(path) for path in read}
 
 
 def test_two_runs_give_the_same_notebook_to_the_byte(tmp_path):
@@ -89,3 +104,34 @@ def test_no_history_of_the_user_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     execute(source_of(tmp_path, DRAW), tmp_path / "item.ipynb", [], {})
     assert not list((tmp_path / "ipython").rglob("history.sqlite"))
+
+
+SAID = """# %%
+from IPython.display import HTML, Markdown
+Markdown("It *said* <script>alert(1)</script> by <img src=x onerror=alert(2)>, [here](javascript:alert(3)) or "
+         "[there](https://example.org), a &lt; b\\n\\n<iframe src=x></iframe>")
+"""
+
+
+def test_what_a_text_says_is_shown_and_nothing_in_it_runs(tmp_path):
+    execute(source_of(tmp_path, DRAW + SAID), tmp_path / "item.ipynb", [], {})
+    shown = (tmp_path / "item.html").read_text(encoding="utf-8").partition("output_markdown")[2]
+    assert "It <em>said</em> &lt;script&gt;alert(1)&lt;/script&gt; by &lt;img" in shown
+    assert "&lt;iframe" in shown
+    assert 'href="https://example.org"' in shown
+    assert "a &lt; b" in shown
+    assert not [word for word in ("<script", "<img", "<iframe", "javascript:") if word in shown]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_page_opened_from_disk_shows_its_figure_and_runs_nothing(tmp_path):
+    body = DRAW + "from IPython.display import HTML, Image, display\n"
+    body += 'display(HTML(\'<img src="item.png"><script>document.title = "ran"</script>\'))\n'
+    execute(source_of(tmp_path, body), tmp_path / "item.ipynb", [], {})
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    command += [f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=2000", "--dump-dom"]
+    command += [(tmp_path / "item.html").as_uri()]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "<title>item</title>" in run.stdout
+    (refused,) = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
+    assert "inline script violates the following Content Security Policy" in refused

@@ -244,7 +244,7 @@ def evaluate(
 @app.command(rich_help_panel=STAGES)
 def figure(
     notebook: Annotated[Path, typer.Argument(help="notebook source (jupytext percent)")],
-    scores: Annotated[list[Path], typer.Argument(help="score tables that the notebook reads")],
+    inputs: Annotated[list[Path], typer.Argument(help="score tables and YAML files that the notebook reads")],
     spec: Spec,
     output: Annotated[Path, typer.Option(help="executed notebook; the figure files are written beside it")],
 ) -> None:
@@ -254,10 +254,11 @@ def figure(
     from unweave.results import frozen
 
     started, content = time.monotonic(), _read(spec)
-    require_unchanged(scores)
+    require_unchanged(inputs)
+    scores = [path for path in inputs if path.suffix == ".parquet"]
     frozen.require_listed(scores)
     written = execute(notebook, output, scores, content)
-    record("figure", written, [notebook, *scores], content, started)
+    record("figure", written, [notebook, *inputs], content, started)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -287,14 +288,16 @@ def index(
 ) -> None:
     """Write the page that shows every figure."""
     from unweave.files import staged_file
-    from unweave.provenance import record
-    from unweave.results.index_page import page
+    from unweave.provenance import record, require_unchanged
+    from unweave.results.index_page import SCORECARD, page
 
     started, content = time.monotonic(), _read(spec)
+    read = [path for path in (checklist, output.parent / SCORECARD) if path.exists()]
+    require_unchanged(read)
     text = page(output.parent, checklist, content["items"])
     with staged_file(output) as partial:
         partial.write_text(text, encoding="utf-8")
-    record("index", [output], [checklist], content, started)
+    record("index", [output], read, content, started)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -366,9 +369,13 @@ def freeze(
     output: Annotated[Path, typer.Option(help="SHA256SUMS, beside which the tables are written")],
 ) -> None:
     """Join score tables by evaluation into a few files that can be committed."""
+    from unweave.provenance import record, require_unchanged
     from unweave.results.frozen import freeze as freeze_tables
 
+    started = time.monotonic()
+    require_unchanged(scores)
     freeze_tables(scores, output)
+    record("freeze", [output], scores, {}, started, [output.parent])
 
 
 @app.command(rich_help_panel=STAGES)

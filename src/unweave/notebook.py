@@ -1,6 +1,5 @@
 """Executing one notebook with papermill so that parallel runs never meet and nothing half-drawn is left behind."""
 
-import html
 import logging
 import os
 import pprint
@@ -10,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import jupytext
 import nbformat
 import papermill
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
@@ -37,6 +38,8 @@ PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' data:; \
+style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -53,6 +56,24 @@ td, th {{ border-bottom: 1px solid #e3e3e3; padding: .2rem .6rem; text-align: le
 </body>
 </html>
 """
+
+
+class _Literal(IPythonRenderer):
+    """Markdown as HTML in which tags are shown as they stand; nbconvert's own way lets them through."""
+
+    @override
+    def block_html(self, html: str) -> str:
+        return f"<p>{escape(html)}</p>\n"
+
+    @override
+    def inline_html(self, html: str) -> str:
+        return escape(html)
+
+
+def _html(markdown: str) -> str:
+    """Markdown as HTML without tags of its own and without links that run something."""
+    renderer = _Literal(escape=False, allow_harmful_protocols=False)
+    return str(MarkdownWithMath(renderer=renderer).render(markdown))
 
 
 class _Laid(PythonTranslator):  # type: ignore[misc]
@@ -161,11 +182,12 @@ def _private_kernel() -> Iterator[Config]:
 
 def _page(executed: Path, page: Path) -> None:
     """Write a notebook as one small HTML page that fetches nothing; its figure is the file beside it."""
-    exporter: Any = HTMLExporter(template_name="basic")  # type: ignore[no-untyped-call]
+    filters = {"markdown2html": _html}
+    exporter: Any = HTMLExporter(template_name="basic", filters=filters)  # type: ignore[no-untyped-call]
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     body, _ = exporter.from_filename(str(executed))
     body = EMBEDDED_IMAGE.sub(f'<img src="{page.stem}.png" alt="the figure">', body)
-    page.write_text(PAGE.format(title=html.escape(page.stem), body=body), encoding="utf-8")
+    page.write_text(PAGE.format(title=escape(page.stem), body=body), encoding="utf-8")
 
 
 def _forget_machine(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where a result came from: written beside it, never into it, so that results stay byte-stable."""
 
+import hashlib
 import json
 import os
 import platform
@@ -18,7 +19,12 @@ from unweave.files import MANIFEST, sha256_of, write_json
 
 SUFFIX = ".provenance.json"
 TENSORS = {".h5", ".safetensors"}
-PACKAGES = ("torch", "transformers", "datasets", "h5py", "numpy", "scipy", "scikit-learn", "pandas", "snakemake")
+SEAL = "seal"
+"""Key of a record's own hash, which finds damage; records of earlier versions have none."""
+PACKAGES = (
+    *("torch", "transformers", "tokenizers", "datasets", "pyarrow", "h5py", "numpy", "scipy", "scikit-learn", "pandas"),
+    *("matplotlib", "snakemake"),
+)
 
 
 def sidecar(path: Path) -> Path:
@@ -46,13 +52,34 @@ def _git(*arguments: str) -> str | None:
     return run.stdout.strip() if run.returncode == 0 else None
 
 
-def recorded_sha256(path: Path) -> str:
-    """SHA-256 of a result as its sidecar states it, or as computed where there is no sidecar."""
+def _hash_of(content: Any) -> str:
+    """SHA-256 of what JSON says, in whatever order."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path) -> UnweaveError:
+    return UnweaveError(f"{sidecar(path)}: a damaged record: delete {path} and run again")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the sidecar of a result; one without a seal, of an earlier version, is taken as it stands.
+
+    Raises
+    ------
+    UnweaveError
+        if the sidecar is damaged.
+    FileNotFoundError
+        if there is none.
+    """
     try:
-        recorded = json.loads(sidecar(path).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return sha256_of(path)
-    return str(recorded)
+        content = json.loads(sidecar(path).read_text(encoding="utf-8"))
+        sealed = {name: value for name, value in content.items() if name != SEAL}
+        sound = SEAL not in content or content[SEAL] == _hash_of(sealed)
+    except (ValueError, AttributeError, RecursionError):
+        raise _damaged(path) from None
+    if not sound:
+        raise _damaged(path)
+    return dict(content)
 
 
 def recorded_files(path: Path) -> dict[Path, str]:
@@ -65,13 +92,47 @@ def recorded_files(path: Path) -> dict[Path, str]:
     FileNotFoundError
         if there is none.
     """
-    record = sidecar(path)
+    content = read_record(path)
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
         belonging = {path.parent / str(name): str(sha256) for name, sha256 in content.get("files", {}).items()}
         return {path: str(content["sha256"]), **belonging}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UnweaveError(f"{record}: a damaged record: delete {path} and run again") from None
+    except (KeyError, AttributeError):
+        raise _damaged(path) from None
+
+
+def recorded_inputs(path: Path) -> dict[Path, str]:
+    """SHA-256 of what a result was made from, as its sidecar states it.
+
+    The paths of a record start where the job ran, which that of the result itself tells: none are returned for a result
+    that has been moved since.
+
+    Raises
+    ------
+    UnweaveError
+        if the sidecar is damaged.
+    FileNotFoundError
+        if there is none.
+    """
+    content = read_record(path)
+    try:
+        stated, here = Path(content["output"]).parts, path.absolute().parts
+        if here[-len(stated) :] != stated:
+            return {}
+        start = Path(*here[: -len(stated)])
+        return {start / str(name): str(sha256) for name, sha256 in content["inputs"].items()}
+    except (KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
+
+
+def recorded_sha256(path: Path) -> str:
+    """SHA-256 of a result as its sidecar states it, or as computed where there is no sidecar.
+
+    Raises
+    ------
+    UnweaveError
+        if the sidecar is damaged.
+    """
+    return recorded_files(path)[path] if sidecar(path).exists() else sha256_of(path)
 
 
 def require_unchanged(paths: Iterable[Path]) -> None:
@@ -124,14 +185,24 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _peak_memory() -> dict[str, int]:
-    """Largest memory that this process has held, in bytes, on the host and on the GPU if it used one."""
+def _used() -> dict[str, Any]:
+    """Device, threads, and the largest memory that this process has held, in bytes, on the host and on a GPU."""
     unit = 1 if sys.platform == "darwin" else 1024
-    peaks = {"peak_memory_bytes": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    used: dict[str, Any] = {
+        "device": "cpu",
+        "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),
+        "peak_memory_bytes": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+    # What needs no torch must not wait until it is imported.
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        peaks["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
-    return peaks
+    if torch is not None:
+        used["threads"] = str(torch.get_num_threads())
+        if torch.cuda.is_initialized():
+            used |= {
+                "device": torch.cuda.get_device_name(),
+                "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(),
+            }
+    return used
 
 
 def _belonging(output: Path) -> dict[str, str]:
@@ -158,6 +229,8 @@ def record(
 ) -> None:
     """Write a sidecar beside each output: hashes of it and of the inputs, the spec, code version, machine and time.
 
+    The spec holds all of the configuration that the result depends on, seeds included; `config_sha256` is its hash.
+
     The sidecar of a manifest has the hashes of all files of its folder, that of another output those of all files of
     its `folders`, which lie where it does. `started` is a `time.monotonic()` reading. An input that has a sidecar is
     not hashed again.
@@ -166,6 +239,7 @@ def record(
     content = {
         "stage": stage,
         "spec": spec,
+        "config_sha256": _hash_of(spec),
         "inputs": {str(path): recorded_sha256(path) for path in inputs},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(status) if status is not None else None,
@@ -173,15 +247,14 @@ def record(
         "python": platform.python_version(),
         "machine": platform.platform(),
         "host": platform.node(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.monotonic() - started, 3),
         "cpu_seconds": round(time.process_time(), 3),
-        **_peak_memory(),
+        **_used(),
     }
     for output in outputs:
         files = _belonging(output)
         for folder in folders:
             files |= _within(folder, output)
-        hashes = {"sha256": sha256_of(output), "files": files}
-        write_json(sidecar(output), {**content, **hashes, "output": str(output)})
+        stated = {**content, "sha256": sha256_of(output), "files": files, "output": str(output)}
+        write_json(sidecar(output), {**stated, SEAL: _hash_of(stated)})

@@ -1,17 +1,21 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from unweave.commands.compare import chosen
+from unweave.commands.compare import chosen, compare
 from unweave.commands.doctor import findings, locked_versions
+from unweave.commands.features import features
 from unweave.commands.plan import at_once
 from unweave.commands.show import contents, flattened
+from unweave.commands.steer import steer
 from unweave.config import PROJECT
 from unweave.errors import UnweaveError
 from unweave.library import fit
 from unweave.methods.dictionary import Fit, save
+from unweave.provenance import record
 from unweave.results import scores
 from unweave.results.scores import Score, ScoreKey
 
@@ -112,3 +116,22 @@ def test_a_missing_package_is_named_however_many_versions_are_locked(monkeypatch
     monkeypatch.setattr("unweave.commands.doctor.version", without_numpy)
     found = {finding.what: finding for finding in findings(PROJECT)}
     assert found["packages"].found == "missing: numpy"
+
+
+def test_commands_refuse_results_that_are_not_as_they_were_recorded(table: Path, tmp_path: Path):
+    folder = tmp_path / "pca"
+    save(Fit(fit(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), "pca")), folder, {"method": "pca"})
+    record("evaluate", [table], [], {}, time.monotonic())
+    record("fit", [folder / "manifest.json"], [], {}, time.monotonic())
+    for path in (table, folder / "manifest.json"):
+        path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(UnweaveError, match=r"scores\.parquet: has changed since it was made"):
+        contents(table)
+    with pytest.raises(UnweaveError, match=r"scores\.parquet: has changed since it was made"):
+        compare(tmp_path, "fve")
+    with pytest.raises(UnweaveError, match=r"manifest\.json: has changed since it was made"):
+        contents(folder)
+    with pytest.raises(UnweaveError, match=r"manifest\.json: has changed since it was made"):
+        features(folder, [0], tmp_path / "resid.h5", tmp_path / "text", tmp_path / "model")
+    with pytest.raises(UnweaveError, match=r"manifest\.json: has changed since it was made"):
+        steer(folder, 0, "text", tmp_path / "model")

@@ -95,7 +95,7 @@ def _trials(lab: "Laboratory", short: bool) -> Iterator[tuple[str, "Trial"]]:
     rounds = 1 if short else 4
     for job in draw.sample(cheap, 6) if short else jobs * rounds:
         yield "killed", lambda d, job=job: trials.killed(lab, job, d)
-    # The page of all figures does not check their data, which may be those of the repository: `verify` does.
+    # The page of all figures checks no other data than what it prints: `verify` does.
     paths = [path for path in lab.contents if path.startswith("results/") and lab.consumers(path)]
     by_kind: dict[str, list[str]] = {}
     for path in paths:

@@ -1,4 +1,11 @@
+import time
+
+import pytest
+
+from unweave import cli
+from unweave.errors import UnweaveError
 from unweave.files import sha256_of
+from unweave.provenance import read_record, record
 from unweave.results import scores
 from unweave.results.frozen import freeze
 
@@ -36,3 +43,22 @@ def test_the_order_of_the_tables_changes_no_byte_and_old_tables_go(made_up, tmp_
     freeze(paths[1::-1], frozen / "SHA256SUMS")
     assert (frozen / "tpp.parquet").read_bytes() == before
     assert not (frozen / "scr.parquet").exists()
+
+
+def test_the_stage_records_the_tables_and_what_they_were_made_from(made_up, tmp_path):
+    paths = tables(made_up, tmp_path)
+    cli.freeze(paths, tmp_path / "frozen" / "SHA256SUMS")
+    content = read_record(tmp_path / "frozen" / "SHA256SUMS")
+    assert content["inputs"] == {str(path): sha256_of(path) for path in paths}
+    assert content["files"] == {
+        name: sha256_of(tmp_path / "frozen" / name) for name in ("scr.parquet", "tpp.parquet")
+    }
+
+
+def test_the_stage_refuses_a_table_that_has_changed_and_freezes_none(made_up, tmp_path):
+    paths = tables(made_up, tmp_path)
+    record("evaluate", paths, [], {}, time.monotonic())
+    scores.write(paths[1], made_up("ica", ("m", 0.6, 0.4, 0.6), evaluation="tpp"))
+    with pytest.raises(UnweaveError, match=r"1.parquet: has changed since it was made"):
+        cli.freeze(paths, tmp_path / "frozen" / "SHA256SUMS")
+    assert not (tmp_path / "frozen").exists()

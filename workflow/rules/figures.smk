@@ -43,7 +43,7 @@ rule figure:
         spec=lambda wildcards: spec(titles=figure_titles()),
         code=lambda wildcards: fingerprint_of_script(PROJECT / figure_entry(wildcards).notebook),
     shell:
-        "python -m unweave figure {input.notebook} {input.scores} --spec {params.spec:q} --output {output.notebook} > {log} 2>&1"
+        "python -m unweave figure {input.notebook} {input.scores} {input.references} --spec {params.spec:q} --output {output.notebook} > {log} 2>&1"
 
 
 use rule figure as table with:

@@ -46,11 +46,13 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
+    from unweave.provenance import require_unchanged
     from unweave.results import scores
 
     paths = sorted(folder.rglob("*.parquet"))
     if not paths:
         raise UnweaveError(f"{folder}: holds no score table: name a folder below results/scores")
+    require_unchanged(paths)
     pairs = dict(pair.partition("=")[::2] for pair in where or [])
     found = chosen(scores.read(paths), metric, pairs)
     table = Table("method", "layer", "seed", "dataset", "label", "x", metric, "95 % interval", "n", box=None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unweave.errors import UnweaveError
+from unweave.files import MANIFEST
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -49,7 +50,9 @@ def features(
     from unweave.explorer.texts import read_texts
     from unweave.methods.dictionary import load
     from unweave.models.language_model import load_tokenizer
+    from unweave.provenance import require_unchanged
 
+    require_unchanged([activations, *(folder / MANIFEST for folder in (dictionary, text, model))])
     loaded = load(dictionary)
     _, layer = place_of(dictionary)
     corpus = StoredCorpus(activations, text, layer)

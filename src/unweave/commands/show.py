@@ -10,6 +10,7 @@ import typer
 from unweave.commands.cells import cell
 from unweave.errors import UnweaveError
 from unweave.files import MANIFEST
+from unweave.provenance import require_unchanged
 
 
 def _of_activations(path: Path) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def contents(path: Path) -> dict[str, Any]:
     Raises
     ------
     UnweaveError
-        if it is none of these, missing or damaged.
+        if it is none of these, missing, damaged or not as it was recorded.
     """
     file = path / MANIFEST if path.is_dir() else path
     if not file.is_file():
@@ -61,6 +62,7 @@ def contents(path: Path) -> dict[str, Any]:
     if file.suffix not in READERS:
         known = ", ".join(READERS)
         raise UnweaveError(f"{file}: only {known} files and folders with a manifest can be shown")
+    require_unchanged([file])
     return READERS[file.suffix](file)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from unweave.errors import UnweaveError
+from unweave.files import MANIFEST
 
 
 def steer(
@@ -26,7 +27,9 @@ def steer(
     from unweave.evaluations.steering.generation import continuations
     from unweave.methods.dictionary import load
     from unweave.models.language_model import load_language_model
+    from unweave.provenance import require_unchanged
 
+    require_unchanged([dictionary / MANIFEST])
     loaded = load(dictionary)
     site, layer = place_of(dictionary)
     if not 0 <= feature < loaded.n_features:

@@ -18,7 +18,7 @@ from unweave.costs.work import Work, evaluation_work, fit_work, harvest_rule, ha
 from unweave.errors import UnweaveError
 from unweave.files import write_json
 from unweave.plan import Fit, Plan
-from unweave.provenance import result_of, sidecars
+from unweave.provenance import read_record, result_of, sidecars
 
 RATES = PROJECT / "resources" / "rates.json"
 START_UP = 3.0
@@ -48,11 +48,11 @@ def measured_jobs(results: Path, plan: Plan) -> list[Measured]:
     found: dict[Job, Measured] = {}
     for path in sidecars(results):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_record(result_of(path))
             job = _job(record)
             if job is not None and job in planned:
                 found[job] = Measured(planned[job], float(record["cpu_seconds"]), float(record["peak_memory_bytes"]))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise UnweaveError(f"{path}: a damaged record: delete {result_of(path)} and run again") from None
     if not found:
         raise UnweaveError(f"{results}: holds no result of this configuration: run it first")

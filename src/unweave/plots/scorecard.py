@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from unweave.plots import style
 from unweave.plots.layout import sheet
 from unweave.plots.selection import Titles, title
-from unweave.plots.sentences import grid
+from unweave.plots.sentences import grid, literal
 
 LINE, APART = 0.15, 0.05
 """Inches of a line, and between claims."""
@@ -128,10 +128,9 @@ def findings(card: pd.DataFrame) -> str:
     rows = [
         [
             PAPERS[str(row["paper"])],
-            str(row["text"]),
-            _text(row["published"]),
+            *literal([str(row["text"]), _text(row["published"])]),
             f"**{row['verdict']}**",
-            "; ".join(part for part in (difference(row), _text(row["reason"])) if part),
+            *literal(["; ".join(part for part in (difference(row), _text(row["reason"])) if part)]),
         ]
         for _, row in card.iterrows()
     ]

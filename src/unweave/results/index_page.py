@@ -1,6 +1,5 @@
 """One page with every figure, that opens from disk and needs no network."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import jinja2
 import pandas as pd
 
 from unweave.errors import UnweaveError
-from unweave.provenance import sidecar
+from unweave.provenance import read_record, sidecar
 
 PAPERS = {
     "comparison": "All four, compared",
@@ -18,6 +17,8 @@ PAPERS = {
     "snmf": "Semi-NMF of MLP activations",
     "sasa": "Subspace-Aware Sparse Autoencoders",
 }
+SCORECARD = Path("comparison", "scorecard.csv")
+"""Where the verdicts lie, seen from the page."""
 VERDICTS = ("holds", "fails", "undecided", "not testable here")
 
 
@@ -34,7 +35,7 @@ def page(folder: Path, checklist: Path, items: Sequence[Mapping[str, Any]]) -> s
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unweave.results"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    card = folder / "comparison" / "scorecard.csv"
+    card = folder / SCORECARD
     verdicts = _table(card, ["paper", "verdict"]) if card.exists() else pd.DataFrame(columns=["paper", "verdict"])
     papers = [
         {
@@ -74,8 +75,4 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _seconds(drawn: Path) -> float | None:
     """How long the notebook took, if that is known."""
-    try:
-        seconds: float = json.loads(sidecar(drawn).read_text(encoding="utf-8"))["wall_seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return seconds
+    return read_record(drawn).get("wall_seconds") if sidecar(drawn).exists() else None

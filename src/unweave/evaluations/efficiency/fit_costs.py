@@ -5,7 +5,6 @@ records, and nothing that is checked for equality over runs may depend on them. 
 its checkpoint has the seconds since then alone.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.errors import UnweaveError
 from unweave.files import MANIFEST, sha256_of
 from unweave.methods.dictionary import read_manifest
-from unweave.provenance import sidecar
+from unweave.provenance import read_record, sidecar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +44,9 @@ def _cost(folder: Path) -> dict[str, Any]:
     description, diagnostics = (read_manifest(folder)[part] for part in ("description", "diagnostics"))
     path = sidecar(folder / MANIFEST)
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
+        recorded = read_record(folder / MANIFEST)
         fitted, measured = recorded["sha256"], {name: recorded[name] for name in MEASURED}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, KeyError):
         raise UnweaveError(f"{path}: not a readable record of a fit: delete {folder} and run again") from None
     if fitted != sha256_of(folder / MANIFEST):
         raise UnweaveError(f"{path}: is the record of another fit than {folder}: delete both and run again")
