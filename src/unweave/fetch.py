@@ -1,10 +1,12 @@
 """Getting pinned files from the Python package index, and reading them as archives without installing anything."""
 
+import lzma
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from unweave.config import PypiSource
@@ -12,6 +14,8 @@ from unweave.errors import UnweaveError
 from unweave.files import require_free_space, sha256_of, staged_file
 
 WHEEL_SPACE = 200_000_000
+# RuntimeError: an encrypted member, or one that is compressed in an unknown way.
+UNREADABLE = (ValueError, EOFError, OSError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 
 
 def fetch_wheel(source: PypiSource, target: Path) -> None:
@@ -83,8 +87,9 @@ def read_member(archive: Path, member: str) -> bytes:
             return opened.read(member)
     except KeyError:
         raise UnweaveError(f"{archive}: has no member {member!r}: correct `file` in the registry") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UnweaveError(f"{archive}: not a readable archive ({error}): delete it and run again") from None
+    except UNREADABLE as error:
+        problem = str(error) or type(error).__name__
+        raise UnweaveError(f"{archive}: not a readable archive ({problem}): delete it and run again") from None
 
 
 def extract_member(archive: Path, member: str, target: Path, sha256: str | None) -> None:

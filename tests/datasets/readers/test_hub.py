@@ -11,6 +11,7 @@ import pytest
 from unweave.config import HubSource
 from unweave.datasets.document import Document
 from unweave.datasets.readers.hub import read
+from unweave.datasets.selection import select
 from unweave.errors import UnweaveError
 
 REVISION = "0123456789" * 4
@@ -66,6 +67,11 @@ def test_rows_come_in_order_of_the_splits_at_the_pinned_revision(stand_in: dict[
 def test_named_classes_become_names(stand_in: dict[str, Any]) -> None:
     assert {document.label for document in read(source(), label="kind")} == {"yes"}
     assert {document.label for document in read(source())} == {None}
+
+
+def test_a_column_without_text_is_refused_where_documents_are_chosen(stand_in: dict[str, Any]) -> None:
+    with pytest.raises(UnweaveError, match=r"document train:1 is of type int, not text: correct `options\.text`"):
+        select(read(source(), text="number"), [], 1)
 
 
 def test_a_limit_streams_only_so_many_rows(stand_in: dict[str, Any], tmp_path: Path) -> None:

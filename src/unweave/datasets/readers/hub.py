@@ -36,7 +36,8 @@ def read(
     try:
         _check_hashes(source, where)
         for name, split, number, row in islice(_rows(source, where, max_documents is not None), max_documents):
-            yield Document(_value(row, text, where) or "", _label(split, row, label, where), f"{name}:{number}")
+            content = _value(row, text, where)
+            yield Document("" if content is None else content, _label(split, row, label, where), f"{name}:{number}")
     except UnweaveError:
         raise
     except Exception as error:
