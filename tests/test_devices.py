@@ -76,7 +76,8 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(own_locks: Path, tmp_path
 
 
 def test_a_lock_keeps_what_is_in_it_and_is_the_user_s_alone(own_locks: Path):
-    own_locks.mkdir(mode=0o700)
+    own_locks.mkdir()
+    own_locks.chmod(0o2700)  # as below a folder of a group
     (own_locks / "0.lock").write_text("content")
     assert devices.claim_gpu(["0"]) == "0"
     assert (own_locks / "0.lock").read_text() == "content"
