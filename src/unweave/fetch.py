@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,10 @@ def fetch_wheel(source: PypiSource, target: Path) -> None:
     """
     pinned = f"{source.project}=={source.version}"
     require_free_space(target.parent, WHEEL_SPACE, f"downloading {pinned}")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
+    prefix = f".{target.name}.download-"
+    for left in target.parent.glob(f"{prefix}*"):  # by a killed job: only one job makes this file at a time
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as folder:
         requirement = Path(folder) / "requirement.txt"
         requirement.write_text(f"{pinned} --hash=sha256:{source.sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
