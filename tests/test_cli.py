@@ -49,6 +49,28 @@ def test_what_the_user_can_mend_never_shows_a_traceback(monkeypatch, capsys, fai
     assert capsys.readouterr().err.startswith(message)
 
 
+@pytest.mark.parametrize(("readable", "mend"), [(True, "choose another --directory"), (False, "make it readable")])
+@pytest.mark.parametrize("place", ["in.json", "folder/in.json"])
+def test_reading_and_writing_that_is_not_permitted_have_their_own_mend(
+    monkeypatch, capsys, tmp_path, readable, mend, place
+):
+    there = tmp_path / place.partition("/")[0]
+    there.touch()
+
+    def fail() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / place))
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(os, "access", lambda path, mode: readable or str(path) != str(there) or mode != os.R_OK)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {tmp_path / place}: Permission denied: ")
+    assert mend in told
+    assert (str(there) + ")" in told) != readable
+
+
 def broken() -> None:
     raise RuntimeError("a bug\nin two lines")
 

@@ -1,4 +1,5 @@
 import itertools
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -63,6 +64,46 @@ def test_a_killed_job_frees_its_gpu(own_locks: Path):
     running.kill()
     running.wait()
     assert devices.claim_gpu(["0"], timeout=10) == "0"
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(own_locks: Path, tmp_path: Path):
+    own_locks.mkdir(mode=0o700)
+    (tmp_path / "precious").write_text("content")
+    (own_locks / "0.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(UnweaveError, match=r"0\.lock: cannot be opened as a lock \(.*\): delete it"):
+        devices.claim_gpu(["0"])
+    assert (tmp_path / "precious").read_text() == "content"
+
+
+def test_a_lock_keeps_what_is_in_it_and_is_the_user_s_alone(own_locks: Path):
+    own_locks.mkdir()
+    own_locks.chmod(0o2700)  # as below a folder of a group
+    (own_locks / "0.lock").write_text("content")
+    assert devices.claim_gpu(["0"]) == "0"
+    assert (own_locks / "0.lock").read_text() == "content"
+    assert devices.claim_gpu(["1"]) == "1"
+    assert (own_locks / "1.lock").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("planted", ["link", "file", "open to all"])
+def test_a_folder_of_locks_that_another_could_write_is_refused(own_locks: Path, tmp_path: Path, planted: str):
+    if planted == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        own_locks.symlink_to(tmp_path / "elsewhere")
+    elif planted == "file":
+        own_locks.touch(mode=0o700)
+    else:
+        own_locks.mkdir()
+        own_locks.chmod(0o777)
+    with pytest.raises(UnweaveError, match=r"locks: is not a folder of this user alone \(mode 700\).*: delete it"):
+        devices.claim_gpu(["0"])
+
+
+def test_a_folder_of_locks_of_another_user_is_refused(own_locks: Path, monkeypatch: pytest.MonkeyPatch):
+    own_locks.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: own_locks.stat().st_uid + 1)
+    with pytest.raises(UnweaveError, match="is not a folder of this user alone"):
+        devices.claim_gpu(["0"])
 
 
 def test_without_a_gpu_nothing_is_waited_for():

@@ -1,7 +1,11 @@
 import hashlib
 import http.server
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -113,6 +117,33 @@ def test_an_older_download_stays_when_a_new_one_fails(online, tmp_path):
     with pytest.raises(UnweaveError):
         fetch_wheel(source("0" * 64), target)
     assert target.read_text() == "old"
+
+
+FETCH = """
+import json, sys
+from pathlib import Path
+from unweave.config import PypiSource
+from unweave.fetch import fetch_wheel
+fetch_wheel(PypiSource.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(index, online, tmp_path, monkeypatch):
+    target = tmp_path / "texts.whl"
+    (tmp_path / ".other.whl.download-1").mkdir()
+    wanted = source(sha256_of(online))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        command = [sys.executable, "-c", FETCH, wanted.model_dump_json(), str(target)]
+        fetching = subprocess.Popen(command, start_new_session=True)
+        silent.settimeout(60)
+        silent.accept()
+        os.killpg(fetching.pid, signal.SIGKILL)
+        fetching.wait()
+    assert len(list(tmp_path.glob(".texts.whl.download-*"))) == 1
+    monkeypatch.setenv("PIP_INDEX_URL", index[0])
+    fetch_wheel(wanted, target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.whl.download-1", "texts.whl"]
 
 
 def test_a_full_disk_is_told_before_the_download(online, tmp_path, monkeypatch):

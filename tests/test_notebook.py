@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from unweave import cli
+from unweave import cli, notebook
 from unweave.errors import UnweaveError
 from unweave.files import sha256_of
 from unweave.notebook import execute
@@ -82,6 +82,26 @@ def test_a_failing_cell_is_named_and_leaves_no_figure(tmp_path):
     with pytest.raises(UnweaveError, match=r"drawn.py: cell \d+: ValueError: nothing to draw"):
         execute(source_of(tmp_path, DRAW + "raise ValueError('nothing to draw')\n"), output, [], {})
     assert [path.name for path in output.parent.iterdir()] == ["item.failed.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+            "its kernel was killed, .*: give the rule more mem_mb",
+        ),
+        ("import time\ntime.sleep(60)\n", "a cell ran for more than 3 s: make it smaller"),
+    ],
+)
+def test_a_kernel_that_is_killed_or_never_done_is_one_line_and_leaves_no_figure(tmp_path, monkeypatch, body, message):
+    monkeypatch.setattr(notebook, "CELL_TIMEOUT_SECONDS", 3)
+    output = tmp_path / "figures" / "item.ipynb"
+    with pytest.raises(UnweaveError, match=rf"drawn\.py: {message} \(see .*item\.failed\.ipynb\)") as error:
+        execute(source_of(tmp_path, DRAW + body), output, [], {})
+    assert "\n" not in str(error.value)
+    assert [path.name for path in output.parent.iterdir()] == ["item.failed.ipynb"]
+    assert body.splitlines()[-1] in output.with_suffix(".failed.ipynb").read_text()
 
 
 def test_a_notebook_that_draws_nothing_is_refused(tmp_path):

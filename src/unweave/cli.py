@@ -435,7 +435,10 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(error), 2
     if (code := _storage_failure(error)) is not None:
         place = getattr(error, "filename", None) or _output()
-        return one_line(f"{place}: {os.strerror(code)}: free space or choose another --directory"), 2
+        mend = "free space or choose another --directory"
+        if code in (errno.EACCES, errno.EPERM) and (unreadable := _unreadable(str(place))):
+            mend = f"make it readable for this user (chmod u+rX {unreadable})"
+        return one_line(f"{place}: {os.strerror(code)}: {mend}"), 2
     frame = traceback.extract_tb(error.__traceback__)[-1]
     what = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {error}"
     return one_line(f"unexpected {what}: run with --verbose (a workflow: with {VERBOSE}=1)"), 1
@@ -445,6 +448,12 @@ def _output() -> str:
     """Name what the stage was to write."""
     given = sys.argv[1:]
     return given[given.index("--output") + 1].rpartition("=")[2] if "--output" in given[:-1] else "output"
+
+
+def _unreadable(place: str) -> Path | None:
+    """Find what of a path is there, if it must not be read: what must only not be written can be read."""
+    there = next(path for path in (Path(place), *Path(place).absolute().parents) if os.path.lexists(path))
+    return None if os.access(there, os.R_OK) else there
 
 
 def _storage_failure(error: Exception) -> int | None:

@@ -3,11 +3,13 @@
 Nothing heavy is imported here: Snakemake reads this module each time it builds the graph.
 """
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from unweave.errors import UnweaveError
 from unweave.yaml_file import read_yaml as read_yaml
@@ -33,6 +35,16 @@ def _distinct(values: list[Any]) -> list[Any]:
 
 
 Distinct = AfterValidator(_distinct)
+
+
+def _without_password(settings: dict[str, Any]) -> dict[str, Any]:
+    if re.search(r"://[^/\s]*@", str(settings)):
+        raise PydanticCustomError(
+            "password",
+            "an address holds a user name or password, which would be stored: leave it out and name the environment "
+            "variable that holds the key",
+        )
+    return settings
 
 
 class Strict(BaseModel):
@@ -145,7 +157,7 @@ class EvaluationEntry(Strict):
     """One named evaluation."""
 
     evaluation: Name = Field(description="a module of unweave.evaluations")
-    settings: dict[str, Any] = {}
+    settings: Annotated[dict[str, Any], AfterValidator(_without_password)] = {}
     seed: Seed = 0
 
 
@@ -330,7 +342,7 @@ def validated(model: type[Entry], content: Any, where: str) -> Entry:
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted(model.model_fields))
             message = f"unknown key; {known} are known at the top level" if len(first["loc"]) == 1 else "unknown key"
-        elif first["type"] != "missing":
+        elif first["type"] not in ("missing", "password"):
             message = f"{message}, got {reprlib.repr(first['input'])}"
         raise UnweaveError(f"{where}: {dotted(first['loc']) or 'content'}: {message}{more}") from None
 

@@ -2,17 +2,18 @@
 
 import fcntl
 import os
+import stat
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO
 
 from unweave.errors import UnweaveError
 
 LOCKS = Path(tempfile.gettempdir()) / f"unweave-gpus-{os.getuid()}"
 WAIT_SECONDS = 0.2
-_held: list[IO[str]] = []
+_held: list[int] = []
 
 
 def visible_gpus() -> list[str]:
@@ -36,6 +37,22 @@ def _torch_can_use_gpus() -> bool:
         return False
 
 
+def _require_own_folder(folder: Path) -> None:
+    """Anybody may write into the temporary folder: a folder or link that another planted there is not used."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o777 != 0o700:
+        raise UnweaveError(f"{folder}: is not a folder of this user alone (mode 700), and locks lie there: delete it")
+
+
+def _opened(lock: Path) -> int:
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise UnweaveError(f"{lock}: cannot be opened as a lock ({error.strerror}): delete it") from None
+
+
 def claim_gpu(gpus: list[str], timeout: float = 600.0) -> str | None:
     """Wait for a GPU of `gpus` that no other job of this user holds, and hold it until this process ends.
 
@@ -44,17 +61,17 @@ def claim_gpu(gpus: list[str], timeout: float = 600.0) -> str | None:
     Raises
     ------
     UnweaveError
-        if none is free within `timeout` seconds.
+        if none is free within `timeout` seconds, or the folder of the locks is not this user's own.
     """
-    LOCKS.mkdir(mode=0o700, exist_ok=True)
+    _require_own_folder(LOCKS)
     waited_until = time.monotonic() + timeout
     while gpus:
         for name in gpus:
-            lock = (LOCKS / f"{name.replace('/', '_')}.lock").open("w")
+            lock = _opened(LOCKS / f"{name.replace('/', '_')}.lock")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                lock.close()
+                os.close(lock)
                 continue
             _held.append(lock)
             return name

@@ -1,10 +1,13 @@
 """Getting pinned files from the Python package index, and reading them as archives without installing anything."""
 
+import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from unweave.config import PypiSource
@@ -12,6 +15,8 @@ from unweave.errors import UnweaveError
 from unweave.files import require_free_space, sha256_of, staged_file
 
 WHEEL_SPACE = 200_000_000
+# RuntimeError: an encrypted member, or one that is compressed in an unknown way.
+UNREADABLE = (ValueError, EOFError, OSError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 
 
 def fetch_wheel(source: PypiSource, target: Path) -> None:
@@ -27,7 +32,10 @@ def fetch_wheel(source: PypiSource, target: Path) -> None:
     """
     pinned = f"{source.project}=={source.version}"
     require_free_space(target.parent, WHEEL_SPACE, f"downloading {pinned}")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
+    prefix = f".{target.name}.download-"
+    for left in target.parent.glob(f"{prefix}*"):  # by a killed job: only one job makes this file at a time
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as folder:
         requirement = Path(folder) / "requirement.txt"
         requirement.write_text(f"{pinned} --hash=sha256:{source.sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
@@ -83,8 +91,9 @@ def read_member(archive: Path, member: str) -> bytes:
             return opened.read(member)
     except KeyError:
         raise UnweaveError(f"{archive}: has no member {member!r}: correct `file` in the registry") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UnweaveError(f"{archive}: not a readable archive ({error}): delete it and run again") from None
+    except UNREADABLE as error:
+        problem = str(error) or type(error).__name__
+        raise UnweaveError(f"{archive}: not a readable archive ({problem}): delete it and run again") from None
 
 
 def extract_member(archive: Path, member: str, target: Path, sha256: str | None) -> None:

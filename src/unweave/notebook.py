@@ -16,6 +16,7 @@ from typing import Any
 import jupytext
 import nbformat
 import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from papermill.exceptions import PapermillExecutionError
@@ -103,7 +104,8 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
     Raises
     ------
     UnweaveError
-        if a cell fails (the failed notebook is kept as `<output>.failed.ipynb`) or a figure file is missing.
+        if a cell fails or takes too long, or the kernel is killed (the failed notebook is kept as
+        `<output>.failed.ipynb`), or a figure file is missing.
     """
     notebook = jupytext.read(source)
     name = output.with_suffix("").name
@@ -124,11 +126,14 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
                 config=config,
             )
         except PapermillExecutionError as error:
-            failed = output.with_suffix(".failed.ipynb")
-            executed.replace(failed)
-            raise UnweaveError(
-                f"{source}: cell {error.exec_count}: {error.ename}: {error.evalue} (see {failed})"
-            ) from None
+            problem = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+            raise UnweaveError(f"{source}: {problem} (see {_kept(executed, output)})") from None
+        except CellTimeoutError:
+            problem = f"a cell ran for more than {CELL_TIMEOUT_SECONDS} s: make it smaller"
+            raise UnweaveError(f"{source}: {problem} (see {_kept(executed, output)})") from None
+        except DeadKernelError:
+            problem = "its kernel was killed, as happens where memory runs out: give the rule more mem_mb"
+            raise UnweaveError(f"{source}: {problem} (see {_kept(executed, output)})") from None
         _forget_machine(executed)
         results = []
         _page(executed, folder / f"{name}.html")
@@ -142,6 +147,13 @@ def execute(source: Path, output: Path, scores: list[Path], parameters: dict[str
                 drawn.replace(partial)
             results.append(output.with_suffix(suffix))
     return results
+
+
+def _kept(executed: Path, output: Path) -> Path:
+    """Keep a notebook as far as it ran."""
+    failed = output.with_suffix(".failed.ipynb")
+    executed.replace(failed)
+    return failed
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import html
+import re
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,26 @@ def test_escaped_markup_is_undone(damaged: str, repaired: str) -> None:
 @given(st.text(st.characters(codec="ascii", exclude_characters="<>\\&;", exclude_categories=["Cc"]) | st.just("é")))
 def test_text_without_markup_survives_escaping(text: str) -> None:
     assert remove_markup(html.escape(text)) == text
+
+
+BY_DEFINITION = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->")
+markup = st.lists(
+    st.sampled_from(["<!--", "-->", "<", ">", "</", "<b>", "<b ", "x", " ", "\n", "!", "--"]), max_size=30
+)
+
+
+@given(markup.map("".join))
+def test_tags_and_comments_go_and_everything_else_stays(text: str) -> None:
+    assert remove_markup(text) == BY_DEFINITION.sub("", text)
+
+
+@pytest.mark.parametrize(
+    ("piece", "kept"),
+    [("<!--", "<!--"), ("<!-- <b> ", "<!--  "), ("<!-- <b ", "<!-- <b "), ("<a", "<a"), ("<!--\n", "<!--\n")],
+)
+def test_a_page_of_openings_without_an_end_is_read_in_a_moment(piece: str, kept: str) -> None:
+    """Trying each opening against the rest of its line would take a quarter of an hour."""
+    assert remove_markup(piece * 200_000) == kept * 200_000
 
 
 @pytest.mark.parametrize(

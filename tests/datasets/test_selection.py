@@ -101,6 +101,12 @@ def test_a_label_that_is_not_listed_is_refused(label: object, message: str) -> N
         select([Document("text", label, "5")], LABELS, 1)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("text", [5, 0, ["a"], b"bytes", None])
+def test_what_is_no_text_is_refused(text: object) -> None:
+    with pytest.raises(UnweaveError, match=r"document 5 is of type (int|list|bytes|NoneType), not text"):
+        select([Document(text, None, "5")], [], 1)  # type: ignore[arg-type]
+
+
 def test_a_class_listed_twice_is_refused() -> None:
     with pytest.raises(UnweaveError, match="listed twice"):
         select([Document("text", 0, "5")], ["cat", "cat"], 1)

@@ -12,6 +12,7 @@ import pytest
 
 from unweave.datasets.tables import rows
 from unweave.errors import UnweaveError
+from unweave.fetch import read_member
 
 ROWS = [
     {"text": 'a "quoted",\ncomma', "kind": "x"},
@@ -95,6 +96,57 @@ def test_a_table_that_cannot_be_read_is_one_line_with_its_name(
         list(rows(path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def forged(content: bytes, **changes: int) -> bytes:
+    """Zip file whose one member claims other `flags` or another `method`, in both of its headers."""
+    forged = bytearray(content)
+    directory = content.rindex(b"PK\x01\x02")
+    for field, (local, central) in {"flags": (6, 8), "method": (8, 10)}.items():
+        if field in changes:
+            forged[local] = forged[directory + central] = changes[field]
+    return bytes(forged)
+
+
+def member(content: bytes, compression: int) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", compression) as archive:
+        archive.writestr("t.jsonl", content)
+    return sink.getvalue()
+
+
+def scrambled(content: bytes, start: int) -> bytes:
+    return content[:start] + bytes(byte ^ 0xFF for byte in content[start : start + 6]) + content[start + 6 :]
+
+
+UNREADABLE_ARCHIVES = {
+    "encrypted": forged(member(as_jsonl(), zipfile.ZIP_STORED), flags=1),
+    "compressed in an unknown way": forged(member(as_jsonl(), zipfile.ZIP_STORED), method=97),
+    "damaged deflate": scrambled(member(as_jsonl(), zipfile.ZIP_DEFLATED), 37),
+    "damaged lzma": scrambled(member(as_jsonl(), zipfile.ZIP_LZMA), 60),
+    "damaged bzip2": scrambled(member(as_jsonl(), zipfile.ZIP_BZIP2), 60),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE_ARCHIVES)
+def test_an_archive_that_cannot_be_read_is_one_line_with_its_name(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "t.zip"
+    path.write_bytes(UNREADABLE_ARCHIVES[kind])
+    with pytest.raises(UnweaveError, match=r"t\.zip: not a readable table after row 0: \w+"):
+        list(rows(path))
+    with pytest.raises(UnweaveError, match=r"t\.zip: not a readable archive \(.+\): delete it and run again"):
+        read_member(path, "t.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("t.jsonl", b'{"text": ' + b"[" * 100_000), ("t.csv.gz", scrambled(gzip.compress(as_csv()), 12))],
+)
+def test_json_without_an_end_and_a_damaged_gzip_are_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UnweaveError, match=r"not a readable table after row 0: \w+"):
+        list(rows(path))
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

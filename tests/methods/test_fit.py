@@ -20,10 +20,10 @@ from unweave.methods.fit import check_finite, fit_dictionary, training_labels
 LAYER, DOCUMENTS = 3, 60
 
 
-def write(path, x, site="resid"):
+def write(path, x, site="resid", **attributes):
     tokens = StoredTokens(*(np.zeros(len(x), dtype=np.int32) for _ in range(3)))
     tokens.docs[:] = np.sort(np.arange(len(x)) % DOCUMENTS)
-    write_store(path, {"site": site}, tokens, x.shape[1], torch.float32, {LAYER: [x]})
+    write_store(path, {"site": site, **attributes}, tokens, x.shape[1], torch.float32, {LAYER: [x]})
     return path
 
 
@@ -108,15 +108,26 @@ def save_text(folder, labels, splits):
     return folder
 
 
-def test_a_supervised_method_never_sees_labels_of_the_test_split(stored, tmp_path):
+def test_a_supervised_method_never_sees_labels_of_the_test_split(planted, tmp_path):
     text = save_text(tmp_path / "text", [0, 1] * (DOCUMENTS // 2), ["train", "train", "test"] * (DOCUMENTS // 3))
+    stored = write(tmp_path / "resid.h5", planted.x, dataset_sha256=hash_dataset(text))
     labels = training_labels(stored, text)
     docs = np.sort(np.arange(len(labels)) % DOCUMENTS)
     assert (labels[docs % 3 == 2] == -1).all()
     assert (labels[docs % 3 != 2] == docs[docs % 3 != 2] % 2).all()
 
 
-def test_targets_and_labels_reach_the_method(stored, planted, tmp_path, monkeypatch):
+def test_labels_of_other_texts_than_those_that_were_harvested_are_refused(planted, tmp_path):
+    text = save_text(tmp_path / "text", [0, 1] * (DOCUMENTS // 2), ["train"] * DOCUMENTS)
+    stored = write(tmp_path / "resid.h5", planted.x, dataset_sha256=hash_dataset(text))
+    other = save_text(tmp_path / "other", [1, 0] * (DOCUMENTS // 2), ["train"] * DOCUMENTS)
+    with pytest.raises(
+        UnweaveError, match=r"resid\.h5: was harvested from another version of .*other: delete it and run"
+    ):
+        training_labels(stored, other)
+
+
+def test_targets_and_labels_reach_the_method(planted, tmp_path, monkeypatch):
     seen = {}
 
     def fit(activations, settings, seed, device, checkpoint):
@@ -128,6 +139,7 @@ def test_targets_and_labels_reach_the_method(stored, planted, tmp_path, monkeypa
     module = type("Module", (), {"Settings": pca.Settings, "fit": staticmethod(fit), "__name__": pca.__name__})
     monkeypatch.setattr(stage, "method_module", lambda _: module)
     text = save_text(tmp_path / "text", [0, 1] * (DOCUMENTS // 2), ["train"] * DOCUMENTS)
+    write(tmp_path / "resid.h5", planted.x, dataset_sha256=hash_dataset(text))
     target = write(tmp_path / "mlp_out.h5", 2 * planted.x, site="mlp_out")
     folder = run(tmp_path, "pca", files={"target_path": target, "text_folder": text})
     assert torch.equal(seen["targets"].rows(), 2 * planted.x)

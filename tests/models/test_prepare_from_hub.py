@@ -74,7 +74,8 @@ class HubHandler(http.server.BaseHTTPRequestHandler):
 
 
 def oid(file: Path) -> str:
-    return hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,24 @@ def test_a_cached_model_needs_no_network(hub, tmp_path, monkeypatch):
     prepare_model("tiny", entry(), None, tmp_path / "forbidden")
     manifests = {(tmp_path / name / "manifest.json").read_text() for name in ("online", "offline", "forbidden")}
     assert len(manifests) == 1
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_file_that_was_damaged_in_the_cache_is_named_and_fetched_again_once_deleted(
+    hub, tmp_path, monkeypatch, offline
+):
+    prepare_model("tiny", entry(), None, tmp_path / "before")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    (weights,) = (tmp_path / "cache").rglob("model.safetensors")
+    blob, content = weights.resolve(), weights.read_bytes()
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UnweaveError, match=rf"{blob}: is not what the hub published"):
+        prepare_model("tiny", entry(), None, tmp_path / "after")
+    assert not (tmp_path / "after").exists()
+    blob.unlink()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    prepare_model("tiny", entry(), None, tmp_path / "after")
+    assert sha256_of(tmp_path / "after/model.safetensors") == sha256_of(tmp_path / "before/model.safetensors")
 
 
 @pytest.mark.parametrize("offline", [True, False])

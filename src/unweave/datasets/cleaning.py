@@ -23,7 +23,13 @@ _CONTROL_PICTURES = {byte: _CHARACTER[byte] if _CHARACTER[byte] != chr(byte) els
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xad\u200b\ufeff]")
 
 _BARE_ENTITY = re.compile(r" (#\d{1,5}|#x[0-9a-fA-F]{1,4}|quot|amp|lt|gt|nbsp|apos|mdash|ndash);")
-_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->")
+_TAG = r"</?[A-Za-z][^<>]*>"
+_TAG_OR_COMMENT = re.compile(
+    # A comment that its line does not close is text. The group takes the rest of the line at once, so that no further
+    # opening in it is tried in vain, up to a tag that ends on another line.
+    _TAG + r"|<!--.*?-->|(<!--.*?(?=</?[A-Za-z][^<>\n]*$)|<!--.*)",
+    re.MULTILINE,
+)
 
 _SPACE_BEFORE = re.compile(r"(?<=\S)[ \t]+(?=[,;:!?)\]…]|\.(?!\w))")
 _SPACE_AFTER = re.compile(r"(?<=[(\[])[ \t]+")
@@ -52,7 +58,8 @@ def remove_markup(text: str) -> str:
     AG News also holds entities whose ampersand became a space (`NASA #39;s`); they are undone without the space.
     """
     unescaped = html.unescape(html.unescape(_BARE_ENTITY.sub(r"&\1;", html.unescape(text))))
-    return _TAG.sub("", unescaped).replace("\\$", "$").replace("\\", " ")
+    untagged = _TAG_OR_COMMENT.sub(lambda match: re.sub(_TAG, "", match[1] or ""), unescaped)
+    return untagged.replace("\\$", "$").replace("\\", " ")
 
 
 def repair_punctuation(text: str) -> str:

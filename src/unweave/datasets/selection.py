@@ -54,7 +54,7 @@ def select(documents: Iterable[Document], labels: Sequence[str], min_characters:
     Raises
     ------
     UnweaveError
-        if `labels` repeats itself, a document's label is not among them, or nothing is kept.
+        if `labels` repeats itself, a document is no text or its label is not listed, or nothing is kept.
     """
     if len(set(labels)) < len(labels):
         raise UnweaveError("labels: a class is listed twice")
@@ -62,6 +62,9 @@ def select(documents: Iterable[Document], labels: Sequence[str], min_characters:
     label_index = {name: index for index, name in enumerate(labels)}
     dropped = Dropped()
     for document in documents:
+        if not isinstance(document.text, str):
+            kind = type(document.text).__name__
+            raise UnweaveError(f"document {document.source_id} is of type {kind}, not text: correct `options.text`")
         text = document.text.strip()
         if not text:
             dropped.empty += 1

@@ -4,8 +4,10 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import PurePosixPath
@@ -18,7 +20,17 @@ from unweave.datasets.document import Place, require_file
 from unweave.errors import UnweaveError
 
 FORMATS = ".csv, .tsv, .jsonl, .parquet, also in .gz, .zst or .zip"
-UNREADABLE = (ValueError, csv.Error, zipfile.BadZipFile, EOFError, OSError, pa.ArrowException)
+UNREADABLE = (
+    ValueError,
+    csv.Error,
+    EOFError,
+    OSError,
+    RuntimeError,  # an encrypted or unknown zip member, or JSON that is nested too deeply
+    lzma.LZMAError,
+    pa.ArrowException,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def rows(place: Place) -> Iterator[dict[str, Any]]:
@@ -38,7 +50,7 @@ def rows(place: Place) -> Iterator[dict[str, Any]]:
                 number += 1
                 yield row
         except UNREADABLE as error:
-            problem = str(error).partition("\n")[0]
+            problem = str(error).partition("\n")[0] or type(error).__name__
             raise UnweaveError(f"{place}: not a readable table after row {number}: {problem}") from None
 
 

@@ -8,14 +8,17 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from unweave.config import Strict
 from unweave.errors import UnweaveError
@@ -36,16 +39,63 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 ASKING = urllib.request.build_opener(_NoRedirect)
 
 
+def _checked_address(endpoint: str) -> str:
+    """Refuse an address that cannot be asked or holds a password; it is not quoted, because it may hold one."""
+    try:
+        parts = urlsplit(endpoint)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
+        raise UnweaveError("judge.endpoint: is no http address: give one such as http://localhost:8000/v1")
+    if "@" in parts.netloc:
+        raise UnweaveError(
+            "judge.endpoint: holds a user name or password, which would be stored: leave it out and put the key into "
+            "the environment variable that `key_variable` names"
+        )
+    return endpoint
+
+
 class JudgeSettings(Strict):
     """Which judge is asked."""
 
-    endpoint: str = Field(description="address of the server up to /v1, such as http://localhost:8000/v1")
+    endpoint: Annotated[str, AfterValidator(_checked_address)] = Field(
+        description="address of the server up to /v1, such as http://localhost:8000/v1"
+    )
     model: str = Field(description="name of the model, as the server knows it")
     key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable that holds the key, if any")
     cache: str = Field(default="results/judge", description="folder of the answers")
     pause: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="seconds before a second attempt, then doubled"
     )
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _entry(content: dict[str, str], answer: str) -> dict[str, str]:
+    """Question and answer as they are kept, with a hash that tells whether they are damaged."""
+    kept = {**content, "answer": answer}
+    return {**kept, "sha256": _sha256(kept)}
+
+
+def _remembered(path: Path, content: dict[str, str]) -> str | None:
+    """Answer that is kept at `path`; None where there is none, or a damaged one."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        answer: str = entry["answer"]
+        return answer if entry == _entry(content, answer) else None
+    except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _remember(path: Path, content: dict[str, str], answer: str) -> None:
+    # Under a name of its own: another process may be keeping an answer to the same question.
+    own = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}")
+    with staged_file(own) as partial:
+        partial.write_text(json.dumps(_entry(content, answer), indent=1), encoding="utf-8")
+    own.replace(path)
 
 
 class Judge:
@@ -55,7 +105,7 @@ class Judge:
         self._settings = settings
 
     def ask(self, question: str) -> str:
-        """Answer to a question, at temperature 0.
+        """Answer to a question, at temperature 0. One that is kept but damaged is asked for again.
 
         Raises
         ------
@@ -63,37 +113,37 @@ class Judge:
             if the server cannot be reached or answers something else.
         """
         content = {"model": self._settings.model, "question": question}
-        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        name = _sha256(content)
         path = Path(self._settings.cache) / name[:2] / f"{name}.json"
-        if path.exists():
-            return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
-        answer = self._request(question)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged_file(path) as partial:
-            partial.write_text(json.dumps({**content, "answer": answer}, indent=1), encoding="utf-8")
+        if (answer := _remembered(path, content)) is None:
+            answer = self._request(question)
+            _remember(path, content, answer)
         return answer
 
     def _request(self, question: str) -> str:
         settings = self._settings
         body = {"model": settings.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(settings.key_variable):
+        if key := os.environ.get(settings.key_variable, "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise UnweaveError(f"judge: the key in {settings.key_variable} is damaged: set the variable again")
             headers["Authorization"] = f"Bearer {key}"
         url = f"{settings.endpoint.rstrip('/')}/chat/completions"
-        if not url.startswith(("http://", "https://")):
-            raise UnweaveError(f"judge: {settings.endpoint} is no http address: correct `endpoint`")
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  checked above
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  checked in the settings
         failure = ""
         for attempt in range(ATTEMPTS):
             try:
                 with ASKING.open(request, timeout=TIMEOUT_SECONDS) as response:
                     answer: Any = json.load(response)
-                return str(answer["choices"][0]["message"]["content"])
+                text = answer["choices"][0]["message"]["content"]
+                if isinstance(text, str) and text.strip():
+                    return text
+                failure = "an answer without text"
             except urllib.error.HTTPError as error:
                 failure = f"HTTP {error.code}"
                 if error.code < 500 and error.code != 429:
                     break
-            except (OSError, ValueError, LookupError, TypeError) as error:
+            except (OSError, HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
                 failure = str(error) or type(error).__name__
             time.sleep(settings.pause * 2**attempt)
         raise UnweaveError(f"judge: {url} gave no answer ({failure}): start the server or leave `judge` out")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unweave.activations.opening import open_activations
 from unweave.activations.source import Activations
-from unweave.activations.store import read_tokens
+from unweave.activations.store import read_attributes, read_tokens
 from unweave.config import MethodEntry, validated
 from unweave.errors import UnweaveError
 from unweave.fingerprint import fingerprint
@@ -120,10 +120,21 @@ def check_finite(activations: Activations) -> None:
 
 
 def training_labels(activations_path: Path, text_folder: Path) -> NDArray[np.int64]:
-    """Class of the document of each row; -1 for documents of the test split, which a supervised fit must not see."""
-    from unweave.datasets.stored import load_dataset
+    """Class of the document of each row; -1 for documents of the test split, which a supervised fit must not see.
+
+    Raises
+    ------
+    UnweaveError
+        if the activations were harvested from other texts.
+    """
+    from unweave.datasets.stored import hash_dataset, load_dataset
 
     dataset = load_dataset(text_folder)
+    if read_attributes(activations_path).get("dataset_sha256") != hash_dataset(text_folder):
+        raise UnweaveError(
+            f"{activations_path}: was harvested from another version of {text_folder}: delete it and run "
+            f"`snakemake {activations_path}`"
+        )
     docs = read_tokens(activations_path).docs
     labels: NDArray[np.int64] = np.asarray(dataset["label"], dtype=np.int64)[docs]
     labels[np.asarray(dataset["split"])[docs] != "train"] = -1

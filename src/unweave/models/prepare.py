@@ -28,6 +28,7 @@ from unweave.config import PROJECT, Architecture, HubSource, LocalSource, ModelE
 from unweave.errors import UnweaveError
 from unweave.fetch import extract_member
 from unweave.files import MANIFEST, require_free_space, sha256_of, staged_folder, write_json
+from unweave.hub_cache import require_as_published
 from unweave.models.gguf import convert_gguf
 from unweave.models.language_model import load_transformers
 
@@ -112,7 +113,9 @@ def _gather(name: str, entry: ModelEntry, download: Path | None, staged: Path) -
     elif isinstance(source, LocalSource):
         _copy_model(source.place, staged)
     elif isinstance(source, HubSource) and entry.format == "transformers":
-        _copy_model(_hub_snapshot(source), staged)
+        snapshot = _hub_snapshot(source)
+        _copy_model(snapshot, staged)
+        require_as_published(snapshot / file.name for file in staged.iterdir())
         for file, sha256 in source.sha256.items():
             _check_hash(staged / file, sha256, f"{source.repo}: {file}")
     else:

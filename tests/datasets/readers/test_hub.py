@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -7,10 +8,12 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets.data_files import DataFilesDict, DataFilesList
 
 from unweave.config import HubSource
 from unweave.datasets.document import Document
 from unweave.datasets.readers.hub import read
+from unweave.datasets.selection import select
 from unweave.errors import UnweaveError
 
 REVISION = "0123456789" * 4
@@ -41,6 +44,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         state["asked"].append((repo, subset, revision))
         builder = load(str(repository), subset, cache_dir=str(tmp_path / "cache"))
         builder.hash = state["hash"]
+        if "url" in state:
+            builder.config.data_files = DataFilesDict({"train": DataFilesList([state["url"]], [("origin",)])})
         return builder
 
     monkeypatch.setattr(datasets, "load_dataset_builder", from_folder)
@@ -68,6 +73,11 @@ def test_named_classes_become_names(stand_in: dict[str, Any]) -> None:
     assert {document.label for document in read(source())} == {None}
 
 
+def test_a_column_without_text_is_refused_where_documents_are_chosen(stand_in: dict[str, Any]) -> None:
+    with pytest.raises(UnweaveError, match=r"document train:1 is of type int, not text: correct `options\.text`"):
+        select(read(source(), text="number"), [], 1)
+
+
 def test_a_limit_streams_only_so_many_rows(stand_in: dict[str, Any], tmp_path: Path) -> None:
     found = list(read(source(splits=["train", "test"]), label="kind", max_documents=2))
     assert found == [Document("first", "yes", "train:1"), Document("second", "yes", "train:2")]
@@ -86,6 +96,35 @@ def test_pinned_hashes_are_checked(stand_in: dict[str, Any]) -> None:
     assert len(list(read(source(sha256={file: right})))) == 3
     with pytest.raises(UnweaveError, match=f"SHA-256 of {file} is not 000000000000"):
         list(read(source(sha256={file: "0" * 64})))
+
+
+def test_a_download_that_was_damaged_in_the_cache_is_named(
+    stand_in: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = stand_in["folder"] / "data" / "train-00000-of-00001.parquet"
+    blob = tmp_path / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+    blob.parent.mkdir()
+    blob.write_bytes(file.read_bytes())
+    file.unlink()
+    file.symlink_to(blob)
+    place = SimpleNamespace(
+        repo_id="stand/in", path_in_repo=f"data/{file.name}", repo_type="dataset", revision=REVISION
+    )
+    monkeypatch.setattr(huggingface_hub.HfFileSystem, "resolve_path", lambda *_: place)
+    monkeypatch.setattr(huggingface_hub.HfApi, "hf_hub_download", lambda *_, **__: str(file))
+    stand_in["url"] = f"hf://datasets/stand/in@{REVISION}/data/{file.name}"
+    assert len(list(read(source()))) == 3
+    blob.write_bytes(blob.read_bytes().replace(b"second", b"secund"))
+    with pytest.raises(UnweaveError, match=rf"blobs/{blob.name}: is not what the hub published"):
+        list(read(source()))
+
+
+def test_a_table_of_the_library_that_was_damaged_is_made_anew(stand_in: dict[str, Any], tmp_path: Path) -> None:
+    sound = list(read(source()))
+    (table,) = (tmp_path / "cache").rglob("*-train.arrow")
+    assert b"second" in table.read_bytes()
+    table.write_bytes(table.read_bytes().replace(b"second", b"secund"))
+    assert list(read(source())) == sound
 
 
 @pytest.mark.parametrize(

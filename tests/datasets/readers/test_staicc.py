@@ -20,7 +20,7 @@ def test_inputs_of_an_item_are_joined_and_labels_stay_indices(tmp_path: Path) ->
     assert [document.text for document in read(path, clean=["markup"])] == ["premise hypothesis", "only'one"]
 
 
-@pytest.mark.parametrize("item", ["text", ("text", 0), (["text"], "0"), (["text"],)])
+@pytest.mark.parametrize("item", ["text", ("text", 0), (["text"], "0"), (["text"],), ([1, 2], 0), ([b"text"], 0)])
 def test_another_layout_is_refused(tmp_path: Path, item: object) -> None:
     with pytest.raises(UnweaveError, match="item 2 is not a pair"):
         list(read(written(tmp_path, [(["fine"], 0), item])))

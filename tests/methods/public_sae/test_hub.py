@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from unweave.errors import UnweaveError
 from unweave.methods import public_sae
+from unweave.methods.public_sae.hub import tensors_sha256
 
 GOLDEN = Path(__file__).parent / "golden"
 CPU = torch.device("cpu")
@@ -73,6 +74,28 @@ def test_facts_of_the_directory_are_recorded(asked, activations):
     stated = {"release": "golden", "sae_id": "topk", "sae_lens": "6.0", "repo_id": "someone/golden", "stated_l0": 3.0}
     assert stated.items() <= facts.items()
     assert "neuronpedia_id" not in facts
+
+
+def test_what_was_had_is_recorded_to_the_bit(asked, activations):
+    first, second = (fit(activations).diagnostics["tensors_sha256"] for _ in range(2))
+    assert first == second == tensors_sha256(load_file(GOLDEN / "topk" / "sae_weights.safetensors"))
+    weights = {"b": torch.zeros(()), "W": torch.ones(2, 3)}
+    assert tensors_sha256(weights) == tensors_sha256(dict(reversed(weights.items())))
+    for other in ({"W": torch.ones(3, 2)}, {"b": torch.tensor(1e-45)}, {"c": torch.ones(1)}):
+        assert tensors_sha256({**weights, **other}) != tensors_sha256(weights)
+
+
+class NetworkError(Exception):
+    """As the hub's client raises them: of no common base."""
+
+
+def test_a_network_that_fails_is_one_line_with_the_mend(asked, activations, monkeypatch):
+    def fail(*_, **__):
+        raise NetworkError("connection refused\nby somebody")
+
+    monkeypatch.setattr(sys.modules["sae_lens"].SAE, "from_pretrained", fail)
+    with pytest.raises(UnweaveError, match="golden, topk: connection refused: correct release and sae_id, or see to"):
+        fit(activations)
 
 
 def test_ids_name_the_block_of_the_activations(asked, activations):

@@ -67,6 +67,25 @@ def test_a_missing_file_is_named(changed, file):
         read(folder)
 
 
+@pytest.mark.parametrize(
+    "content", ["[1, 2]", "null", '{"metadata": "x"}', '{"architecture": "topk", "activation_fn_kwargs": 5}']
+)
+def test_a_configuration_of_another_layout_is_refused_in_one_line(changed, content):
+    folder = changed("gated")
+    (folder / "cfg.json").write_text(content)
+    with pytest.raises(
+        UnweaveError, match="its configuration is not laid out as sae-lens saves it: save the SAE again"
+    ):
+        read(folder)
+
+
+def test_a_configuration_without_an_end_is_damaged(changed):
+    folder = changed("gated")
+    (folder / "cfg.json").write_text("[" * 100_000)
+    with pytest.raises(UnweaveError, match="damaged"):
+        read(folder)
+
+
 @pytest.mark.parametrize("file", ["cfg.json", "sae_weights.safetensors"])
 def test_a_damaged_file_is_one_clear_line(changed, file):
     folder = changed("gated")

@@ -13,6 +13,7 @@ from unweave.config import HubSource
 from unweave.datasets.document import Document
 from unweave.errors import UnweaveError
 from unweave.files import sha256_of
+from unweave.hub_cache import require_as_published
 
 
 def read(
@@ -30,13 +31,15 @@ def read(
     Raises
     ------
     UnweaveError
-        if the pinned revision can neither be reached nor is cached, a hash is another, or a split or column is missing.
+        if the pinned revision can neither be reached nor is cached, a hash is another, a file was damaged in the cache,
+        or a split or column is missing.
     """
     where = f"{source.repo}@{source.revision[:12]}"
     try:
         _check_hashes(source, where)
         for name, split, number, row in islice(_rows(source, where, max_documents is not None), max_documents):
-            yield Document(_value(row, text, where) or "", _label(split, row, label, where), f"{name}:{number}")
+            content = _value(row, text, where)
+            yield Document("" if content is None else content, _label(split, row, label, where), f"{name}:{number}")
     except UnweaveError:
         raise
     except Exception as error:
@@ -60,11 +63,25 @@ def _rows(source: HubSource, where: str, streaming: bool) -> Iterator[tuple[str,
         # Without a network the library silently takes the newest revision that it has ever cached.
         raise UnweaveError(f"{where}: the hub cannot be reached and its cache holds another revision: go online once")
     if not streaming:
-        builder.download_and_prepare()
+        _prepare(builder)
     for name in source.splits:
         split = builder.as_streaming_dataset(name) if streaming else builder.as_dataset(name)
         for number, row in enumerate(split, start=1):
             yield name, split, number, row
+
+
+def _prepare(builder: Any) -> None:
+    """Make the library's table anew from checked downloads; without a network it has none, and takes its last one."""
+    files = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
+    for file in files:
+        if file.startswith("hf://"):
+            place: Any = huggingface_hub.HfFileSystem().resolve_path(file)
+            path = huggingface_hub.hf_hub_download(
+                place.repo_id, place.path_in_repo, repo_type=place.repo_type, revision=place.revision
+            )
+            require_as_published([Path(path)])
+    mode = datasets.DownloadMode.REUSE_CACHE_IF_EXISTS if files else datasets.DownloadMode.REUSE_DATASET_IF_EXISTS
+    builder.download_and_prepare(download_mode=mode)
 
 
 def _value(row: dict[str, Any], column: str, where: str) -> Any:

@@ -22,7 +22,7 @@ def read(place: Place, *, clean: Sequence[Step] = ()) -> Iterator[Document]:
         raise UnweaveError(f"{place}: holds a {type(items).__name__}, not a list of items")
     for row, item in enumerate(items, start=1):
         match item:
-            case ([*texts], int(label)):
+            case ([*texts], int(label)) if all(isinstance(text, str) for text in texts):
                 yield Document(cleaned(" ".join(texts), clean), label, str(row))
             case _:
                 raise UnweaveError(f"{place}: item {row} is not a pair of texts and class index")

@@ -1,7 +1,13 @@
 """Downloading a release through sae-lens, which knows the formats of its publishers."""
 
+import errno
+import hashlib
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from unweave.errors import UnweaveError
 from unweave.methods.public_sae.released import Released, released
@@ -31,10 +37,20 @@ def _registry_facts(release: str, sae_id: str) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if value is not None}
 
 
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 of names, shapes and values, in order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def download(release: str, sae_id: str, correction: Correction) -> tuple[Released, dict[str, Any]]:
     """Download one SAE, or take it from the Hugging Face cache; also what sae-lens' directory states about it.
 
-    sae-lens folds a norm scaling factor that its directory knows into the weights.
+    sae-lens folds a norm scaling factor that its directory knows into the weights. It pins no revision: what was had is
+    recorded as `tensors_sha256`.
 
     Raises
     ------
@@ -50,8 +66,12 @@ def download(release: str, sae_id: str, correction: Correction) -> tuple[Release
     where = f"{release}, {sae_id}"
     try:
         sae = sae_lens.SAE.from_pretrained(release, sae_id, device="cpu", dtype="float32")
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:
+        # The network errors of the hub's client have no common base, and their classes differ between its versions.
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnweaveError(f"{where}: {reason}: correct release and sae_id, or see to the network") from None
+    found = released(sae.cfg.to_dict(), sae.state_dict(), correction, where)
     facts = {"sae_lens": sae_lens.__version__, **_registry_facts(release, sae_id)}
-    return released(sae.cfg.to_dict(), sae.state_dict(), correction, where), facts
+    return found, {**facts, "tensors_sha256": tensors_sha256(found.weights)}

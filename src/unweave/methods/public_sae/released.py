@@ -120,9 +120,14 @@ def released(
     Raises
     ------
     UnweaveError
-        if the architecture or the normalisation is not supported, or the weights do not fit.
+        if the configuration is none, the architecture or the normalisation is not supported, or the weights do not fit.
     """
-    facts = _modern(configuration) | correction.model_dump(exclude_none=True)
+    try:
+        facts = _modern(configuration) | correction.model_dump(exclude_none=True)
+    except (TypeError, AttributeError):
+        raise UnweaveError(
+            f"{where}: its configuration is not laid out as sae-lens saves it: save the SAE again"
+        ) from None
     architecture, normalisation, k = facts["architecture"], facts["normalize_activations"], facts.get("k")
     if architecture not in ARCHITECTURES:
         raise UnweaveError(
@@ -176,6 +181,6 @@ def read_folder(folder: Path, correction: Correction) -> Released:
             f"{error.filename or folder / WEIGHTS_FILE}: no such file: `folder` must hold {CONFIGURATION_FILE} and "
             f"{WEIGHTS_FILE} as sae-lens saves them"
         ) from None
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UnweaveError(f"{folder}: damaged ({str(error).splitlines()[0]}): save the SAE again") from None
     return released(configuration, weights, correction, str(folder))
