@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unweave import config, schemas
 from unweave.config import PROJECT, DictionaryPlan
 from unweave.errors import UnweaveError
-from unweave.plan import Plan, fits_of
+from unweave.plan import Plan, fits_of, read_plan
 
 EMBEDDED = yaml.safe_load((PROJECT / "config/config.yaml").read_text(encoding="utf-8"))
 
@@ -194,3 +194,21 @@ def test_a_missing_registry_is_named():
     content = {**EMBEDDED, "registry": "nowhere"}
     with pytest.raises(UnweaveError, match=r"nowhere/models.yaml: no such file"):
         Plan(content)
+
+
+def test_what_a_later_file_and_the_call_say_goes_before_the_rest(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(yaml.safe_dump(EMBEDDED), encoding="utf-8")
+    second.write_text("corpora: {news: {tokens: 7, seed: 5}}\nexplorer: null\n", encoding="utf-8")
+    read = read_plan([first, second], {"corpora": {"news": {"tokens": 8}}, "frozen": True}).config
+    assert (read.corpora["news"].tokens, read.corpora["news"].seed) == (8, 5)
+    assert read.corpora["news"].dataset == EMBEDDED["corpora"]["news"]["dataset"]
+    assert read.corpora.keys() == EMBEDDED["corpora"].keys()
+    assert (read.frozen, read.explorer) == (True, None)
+
+
+@pytest.mark.parametrize("text", ["", "- news\n", "news\n"])
+def test_a_configuration_without_keys_is_refused(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UnweaveError, match=r"mine.yaml: must map keys to values"):
+        read_plan([tmp_path / "mine.yaml"])

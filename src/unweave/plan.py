@@ -8,6 +8,7 @@ import json
 import os
 import re
 import reprlib
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -282,3 +283,36 @@ class Plan:
     def corpora_of(self, evaluation: str) -> list[str]:
         """Corpora that an evaluation reads."""
         return next(plan.corpora for plan in self.config.evaluations if plan.evaluation == evaluation)
+
+
+def read_plan(paths: Sequence[Path], changes: Mapping[str, Any] | None = None) -> Plan:
+    """Read a run configuration and its registries.
+
+    Parameters
+    ----------
+    paths
+        Files of the configuration. What a later one says goes before what an earlier one says, key by key.
+    changes
+        What goes before all of them.
+
+    Raises
+    ------
+    UnweaveError
+        if a file cannot be read, or says what cannot be planned.
+    """
+    content: dict[str, Any] = {}
+    for path in paths:
+        part = read_yaml(path)
+        if not isinstance(part, dict):
+            raise UnweaveError(f"{path}: must map keys to values, as config/config.yaml does")
+        content = _over(content, part)
+    return Plan(_over(content, dict(changes or {})), where=", ".join(map(str, paths)))
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, where `above` goes before `below` at every depth."""
+    pairs = ((key, value, below.get(key)) for key, value in above.items())
+    return below | {
+        key: _over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        for key, value, old in pairs
+    }

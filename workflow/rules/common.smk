@@ -21,7 +21,7 @@ try:
     from unweave.devices import visible_gpus
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
-    from unweave.plan import Fit, Plan
+    from unweave.plan import Fit, read_plan
     from unweave.scheduling import schedule_here
 except ModuleNotFoundError as error:
     sys.exit(
@@ -31,8 +31,12 @@ except ModuleNotFoundError as error:
 # Thousands of jobs share a few modules.
 fingerprint = cache(fingerprint)
 
+# Of what Snakemake has read, only what --config says is used: its loader takes the last of two equal keys.
 try:
-    PLAN = Plan(config, where=", ".join(os.path.relpath(path) for path in workflow.configfiles))
+    PLAN = read_plan(
+        [Path(os.path.relpath(path)) for path in workflow.configfiles],
+        workflow.config_settings.config,
+    )
 except UnweaveError as error:
     sys.exit(f"error: {error}")
 

@@ -7,18 +7,13 @@ import typer
 
 from unweave.config import PROJECT, read_yaml
 from unweave.errors import UnweaveError
-from unweave.plan import Plan
+from unweave.plan import read_plan
 
 if TYPE_CHECKING:
     from unweave.costs.bill import Line
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="run configuration")]
 DEFAULT = PROJECT / "config" / "config.yaml"
-
-
-def read_plan(path: Path) -> Plan:
-    """Read and check a run configuration with its registries."""
-    return Plan(read_yaml(path), where=str(path))
 
 
 def at_once(profile: Path | None) -> tuple[int | None, int]:
@@ -54,7 +49,7 @@ def plan(
     from unweave.costs.bill import GPU_SHARE, bill, disk_needed, require_disk
     from unweave.costs.calibration import read_rates
 
-    planned = read_plan(config)
+    planned = read_plan([config])
     lines = bill(planned, read_rates(), gpu)
     cores, gpus = at_once(profile)
     table = Table(title=f"{config}")
@@ -100,7 +95,7 @@ def calibrate(
     from unweave.costs.bill import compared
     from unweave.costs.calibration import measured_jobs, read_rates, write_rates
 
-    jobs = measured_jobs(results, read_plan(config))
+    jobs = measured_jobs(results, read_plan([config]))
     if output is not None:
         write_rates(output, jobs)
     known = read_rates() if output is None else read_rates(output)
