@@ -200,6 +200,11 @@ class Plan:
                         f"{self.where}: harvest.{name}.layers: layer {layer} is missing, "
                         f"{name} has blocks 0 to {blocks - 1}"
                     )
+                if not any(layer in harvest.layers_of(at_site) for at_site in harvest.sites):
+                    raise UnweaveError(
+                        f"{self.where}: harvest.{name}.layers: layer {layer} is harvested at no site: leave it out or "
+                        "add it to `layers_at`"
+                    )
         for i, plan in enumerate(self.config.dictionaries):
             harvest = self.config.harvest[plan.model]
             if plan.site not in harvest.sites:
