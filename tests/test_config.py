@@ -116,7 +116,8 @@ def test_an_evaluation_that_stands_twice_is_refused():
 
 def test_every_seed_is_a_dictionary_of_its_own():
     one = [{"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2, 5], "methods": ["pca", "random"]}]
-    plan = Plan({**changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]), "explorer": None})
+    alone = {"evaluations": [], "figures": {}, "explorer": None}
+    plan = Plan({**changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]), **alone})
     assert len(plan.fits) == 8
     assert {fit.seed for fit in plan.fits} == {0, 3}
 
@@ -132,10 +133,41 @@ def test_an_evaluation_can_be_kept_to_some_methods():
 
 def test_dictionaries_can_be_kept_to_some_evaluations():
     content = copy.deepcopy(EMBEDDED)
-    content["dictionaries"][0]["evaluations"] = ["core"]
-    first = set(fits_of(DictionaryPlan.model_validate(content["dictionaries"][0])))
+    content["dictionaries"][1]["evaluations"] = ["core"]
+    limited = set(fits_of(DictionaryPlan.model_validate(content["dictionaries"][1])))
     every, kept = set(Plan(EMBEDDED).scores), set(Plan(content).scores)
-    assert every - kept == {(name, fit) for name, fit in every if fit in first and name != "core"}
+    assert every - kept == {(name, fit) for name, fit in every if fit in limited and name != "core"}
+
+
+FIT = {"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2, 5], "methods": ["pca"]}
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"layers": [2, 999]}, r"\.layers: core has no dictionary to score for 999: leave it out, .* some for 2, 5$"),
+        ({"methods": ["pca", "snmf"]}, r"\.methods: core has no dictionary to score for snmf: .* for bae, pca$"),
+        ({"layers": [2], "methods": ["pca", "bae"]}, r"\.methods: core .* for bae: .* there are some for pca$"),
+        ({"layers": [2, 5], "methods": ["bae"]}, r"\.layers: core .* for 2: .* there are some for 5$"),
+    ],
+)
+def test_what_an_evaluation_names_and_no_dictionary_has_is_refused(named, message):
+    content = changed(["dictionaries"], [FIT, {**FIT, "layers": [5], "methods": ["bae"]}])
+    content |= {"evaluations": [{"evaluation": "core", "corpora": ["news-heldout"], **named}]}
+    with pytest.raises(UnweaveError, match=rf"evaluations\[0\]{message}"):
+        Plan({**content, "figures": {}, "explorer": None})
+
+
+def test_an_evaluation_that_every_dictionary_leaves_out_is_refused():
+    content = changed(["dictionaries"], [{**FIT, "evaluations": []}])
+    content |= {"evaluations": [{"evaluation": "core", "corpora": ["news-heldout"], "methods": ["pca"]}]}
+    with pytest.raises(UnweaveError, match=r"evaluations\[0\]\.evaluation: core has no dictionary to score: "):
+        Plan({**content, "figures": {}, "explorer": None})
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("config/paper/*.yaml")), ids=lambda path: path.stem)
+def test_the_papers_own_configurations_can_be_planned(path):
+    assert read_plan([path]).scores
 
 
 def test_an_evaluation_that_is_not_planned_cannot_be_asked_for():

@@ -108,6 +108,7 @@ class Plan:
         self.evaluations = _registry(folder, "evaluations", EvaluationEntry)
         self._check_keys()
         self._check_layers()
+        self._check_evaluated()
         for name, method in self.methods.items():
             _check_settings("methods", method.method, method.settings, f"{folder}/methods.yaml: {name}")
         for name, evaluation in self.evaluations.items():
@@ -221,6 +222,31 @@ class Plan:
                             f"{self.where}: dictionaries[{i}].layers: layer {layer} is not harvested at {site}; "
                             f"add it to harvest.{plan.model}.{key}"
                         )
+
+    def _check_evaluated(self) -> None:
+        """No evaluation, and no layer or method that one names, may drop out for want of a dictionary."""
+        for i, plan in enumerate(self.config.evaluations):
+            where = f"{self.where}: evaluations[{i}]"
+            there = [fit for fit in self.fits if plan.layers is None or fit.layer in plan.layers]
+            of_methods = [fit for fit in there if plan.methods is None or fit.method in plan.methods]
+            checks: list[tuple[str, Sequence[int | str] | None, set[int | str]]] = [
+                ("layers", plan.layers, {fit.layer for fit in self.fits}),
+                ("methods", plan.methods, {fit.method for fit in there}),
+                ("layers", plan.layers, {fit.layer for fit in of_methods}),
+            ]
+            for key, named, fitted in checks:
+                for name in named or []:
+                    if name not in fitted:
+                        known = ", ".join(map(str, sorted(fitted, key=str)))
+                        raise UnweaveError(
+                            f"{where}.{key}: {plan.evaluation} has no dictionary to score for {name}: leave it out, or "
+                            f"add one to `dictionaries`; there are some for {known}"
+                        )
+            if plan.evaluation not in dict(self.scores):
+                raise UnweaveError(
+                    f"{where}.evaluation: {plan.evaluation} has no dictionary to score: name it in `evaluations` of "
+                    "one of `dictionaries`, or leave it out"
+                )
 
     def _check_figures(self) -> None:
         planned = {plan.evaluation for plan in self.config.evaluations}
