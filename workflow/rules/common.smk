@@ -40,6 +40,9 @@ try:
 except UnweaveError as error:
     sys.exit(f"error: {error}")
 
+# The report names what was planned.
+config.update(PLAN.config.model_dump(mode="json"))
+
 
 wildcard_constraints:
     wheel="[A-Za-z0-9._-]+",
