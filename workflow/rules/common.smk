@@ -87,7 +87,7 @@ def source_files(registry_entry):
 
 
 def download_option(wildcards, input):
-    return f"--download {input.download}" if input.get("download") else ""
+    return ["--download", input.download] if input.get("download") else []
 
 
 def dataset_of(corpus):
@@ -219,8 +219,8 @@ def score_key(wildcards):
 
 
 def named(option, names, paths):
-    """An option that is given once for each name, as NAME=PATH."""
-    return " ".join(f"{option} {name}={path}" for name, path in zip(names, paths))
+    """Words of an option that is given once for each name, as NAME=PATH."""
+    return [word for name, path in zip(names, paths) for word in (option, f"{name}={path}")]
 
 
 def by_corpus(option, paths, wildcards):
@@ -259,7 +259,8 @@ def fit_inputs(wildcards):
 
 
 def fit_options(wildcards, input):
-    return " ".join(f"--{name} {input.get(name)}" for name in ("target", "text", "model") if input.get(name))
+    given = [name for name in ("target", "text", "model") if input.get(name)]
+    return [word for name in given for word in (f"--{name}", input[name])]
 
 
 def figure_entry(wildcards):
