@@ -3,10 +3,10 @@ from snakemake.utils import min_version
 min_version("9.25")
 
 # A configuration that is given takes the place of the default one. Snakemake's --replace-workflow-config does the same, but
-# the jobs of a cluster do not hear of it.
-if not workflow.overwrite_configfiles:
-
-    configfile: f"{workflow.basedir}/config/config.yaml"
+# the jobs of a cluster do not hear of it. `configfile:` would load the file, and run code that it asks to run: common.smk
+# reads what is named here.
+if not workflow.configfiles:
+    workflow.configfiles.append(f"{workflow.basedir}/config/config.yaml")
 
 
 report: "workflow/report/workflow.rst"

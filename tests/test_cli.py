@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from unweave import cli
 from unweave.errors import UnweaveError
@@ -114,6 +115,23 @@ def test_the_option_stands_before_the_stage(arguments):
     assert call.returncode == 2
     assert ("Traceback" in call.stderr) == (arguments[0] == "--verbose")
     assert call.stderr.splitlines()[-1].startswith("error: --spec: not valid JSON")
+
+
+STAGES_OF_PARTS = {
+    "harvest --model m --text t --output resid=r.h5": "corpus",
+    "fit --activations a --layer 1 --seed 0 --output o": "entry",
+    "evaluate --dictionary d --model m --output o": "entry",
+    "index c.csv --output o": "items",
+    "explore --dictionary d --model m --activations n=a --text n=t --output o": "key",
+    "explorer t.js --model m=m --activations m/n=a --text n=t --output o": "dictionaries",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES_OF_PARTS)
+def test_a_description_that_lacks_a_part_names_it(stage):
+    call = CliRunner().invoke(cli.app, [*stage.split(), "--spec", "{}"])
+    assert isinstance(call.exception, UnweaveError)
+    assert str(call.exception).startswith(f"--spec: {STAGES_OF_PARTS[stage]}: is missing")
 
 
 @pytest.mark.parametrize("message", ["Error { code: 28, No space left (os error 28) }", "can't write (errno = 28, x)"])

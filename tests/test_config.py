@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unweave import config, schemas
 from unweave.config import PROJECT, DictionaryPlan
 from unweave.errors import UnweaveError
-from unweave.plan import Plan, fits_of
+from unweave.plan import Plan, fits_of, read_plan
 
 EMBEDDED = yaml.safe_load((PROJECT / "config/config.yaml").read_text(encoding="utf-8"))
 
@@ -116,7 +116,8 @@ def test_an_evaluation_that_stands_twice_is_refused():
 
 def test_every_seed_is_a_dictionary_of_its_own():
     one = [{"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2, 5], "methods": ["pca", "random"]}]
-    plan = Plan({**changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]), "explorer": None})
+    alone = {"evaluations": [], "figures": {}, "explorer": None}
+    plan = Plan({**changed(["dictionaries"], [{**one[0], "seeds": [0, 3]}]), **alone})
     assert len(plan.fits) == 8
     assert {fit.seed for fit in plan.fits} == {0, 3}
 
@@ -132,10 +133,41 @@ def test_an_evaluation_can_be_kept_to_some_methods():
 
 def test_dictionaries_can_be_kept_to_some_evaluations():
     content = copy.deepcopy(EMBEDDED)
-    content["dictionaries"][0]["evaluations"] = ["core"]
-    first = set(fits_of(DictionaryPlan.model_validate(content["dictionaries"][0])))
+    content["dictionaries"][1]["evaluations"] = ["core"]
+    limited = set(fits_of(DictionaryPlan.model_validate(content["dictionaries"][1])))
     every, kept = set(Plan(EMBEDDED).scores), set(Plan(content).scores)
-    assert every - kept == {(name, fit) for name, fit in every if fit in first and name != "core"}
+    assert every - kept == {(name, fit) for name, fit in every if fit in limited and name != "core"}
+
+
+FIT = {"model": "smollm2", "corpus": "news", "site": "resid", "layers": [2, 5], "methods": ["pca"]}
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"layers": [2, 999]}, r"\.layers: core has no dictionary to score for 999: leave it out, .* some for 2, 5$"),
+        ({"methods": ["pca", "snmf"]}, r"\.methods: core has no dictionary to score for snmf: .* for bae, pca$"),
+        ({"layers": [2], "methods": ["pca", "bae"]}, r"\.methods: core .* for bae: .* there are some for pca$"),
+        ({"layers": [2, 5], "methods": ["bae"]}, r"\.layers: core .* for 2: .* there are some for 5$"),
+    ],
+)
+def test_what_an_evaluation_names_and_no_dictionary_has_is_refused(named, message):
+    content = changed(["dictionaries"], [FIT, {**FIT, "layers": [5], "methods": ["bae"]}])
+    content |= {"evaluations": [{"evaluation": "core", "corpora": ["news-heldout"], **named}]}
+    with pytest.raises(UnweaveError, match=rf"evaluations\[0\]{message}"):
+        Plan({**content, "figures": {}, "explorer": None})
+
+
+def test_an_evaluation_that_every_dictionary_leaves_out_is_refused():
+    content = changed(["dictionaries"], [{**FIT, "evaluations": []}])
+    content |= {"evaluations": [{"evaluation": "core", "corpora": ["news-heldout"], "methods": ["pca"]}]}
+    with pytest.raises(UnweaveError, match=r"evaluations\[0\]\.evaluation: core has no dictionary to score: "):
+        Plan({**content, "figures": {}, "explorer": None})
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("config/paper/*.yaml")), ids=lambda path: path.stem)
+def test_the_papers_own_configurations_can_be_planned(path):
+    assert read_plan([path]).scores
 
 
 def test_an_evaluation_that_is_not_planned_cannot_be_asked_for():
@@ -194,3 +226,21 @@ def test_a_missing_registry_is_named():
     content = {**EMBEDDED, "registry": "nowhere"}
     with pytest.raises(UnweaveError, match=r"nowhere/models.yaml: no such file"):
         Plan(content)
+
+
+def test_what_a_later_file_and_the_call_say_goes_before_the_rest(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(yaml.safe_dump(EMBEDDED), encoding="utf-8")
+    second.write_text("corpora: {news: {tokens: 7, seed: 5}}\nexplorer: null\n", encoding="utf-8")
+    read = read_plan([first, second], {"corpora": {"news": {"tokens": 8}}, "frozen": True}).config
+    assert (read.corpora["news"].tokens, read.corpora["news"].seed) == (8, 5)
+    assert read.corpora["news"].dataset == EMBEDDED["corpora"]["news"]["dataset"]
+    assert read.corpora.keys() == EMBEDDED["corpora"].keys()
+    assert (read.frozen, read.explorer) == (True, None)
+
+
+@pytest.mark.parametrize("text", ["", "- news\n", "news\n"])
+def test_a_configuration_without_keys_is_refused(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UnweaveError, match=r"mine.yaml: must map keys to values"):
+        read_plan([tmp_path / "mine.yaml"])

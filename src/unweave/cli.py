@@ -76,13 +76,17 @@ def _silent(*_: object) -> None:
     """Print nothing."""
 
 
-def _read(spec: str) -> dict[str, Any]:
+def _read(spec: str, *keys: str) -> dict[str, Any]:
+    """Read what describes a job, in which `keys` stand."""
     try:
         content = json.loads(spec)
     except (ValueError, RecursionError) as error:
         raise UnweaveError(f"--spec: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise UnweaveError("--spec: must be a JSON object")
+    for key in keys:
+        if key not in content:
+            raise UnweaveError(f"--spec: {key}: is missing: `snakemake -n -p` prints what a job is given")
     return content
 
 
@@ -153,7 +157,7 @@ def harvest(
     """Run the model once over a corpus and store activations, or the tokens alone if they are not to be stored."""
     from unweave.provenance import record, require_unchanged
 
-    started, content = time.monotonic(), _read(spec)
+    started, content = time.monotonic(), _read(spec, "corpus", "settings", "description")
     outputs = _named_paths(output, "--output")
     require_unchanged([model, text])
     corpus = validated(CorpusSettings, content["corpus"], "corpora")
@@ -182,7 +186,7 @@ def fit(
     from unweave.methods.fit import fit_dictionary
     from unweave.provenance import record, require_unchanged
 
-    started, content = time.monotonic(), _read(spec)
+    started, content = time.monotonic(), _read(spec, "entry", "description")
     entry = validated(MethodEntry, content["entry"], "methods.yaml")
     read = [path for path in (activations, target, text, model) if path]
     require_unchanged(read)
@@ -220,7 +224,7 @@ def evaluate(
     from unweave.evaluations.run import run_evaluation
     from unweave.provenance import record, require_unchanged
 
-    started, content = time.monotonic(), _read(spec)
+    started, content = time.monotonic(), _read(spec, "entry", "key")
     entry = validated(EvaluationEntry, content["entry"], "evaluations.yaml")
     activation_paths = _named_paths(activations or [], "--activations")
     texts = _named_paths(text or [], "--text")
@@ -291,7 +295,7 @@ def index(
     from unweave.provenance import record, require_unchanged
     from unweave.results.index_page import SCORECARD, page
 
-    started, content = time.monotonic(), _read(spec)
+    started, content = time.monotonic(), _read(spec, "items")
     read = [path for path in (checklist, output.parent / SCORECARD) if path.exists()]
     require_unchanged(read)
     text = page(output.parent, checklist, content["items"])
@@ -315,7 +319,7 @@ def explore(
     from unweave.explorer.explore import explore as run
     from unweave.provenance import record, require_unchanged
 
-    started, content = time.monotonic(), _read(spec)
+    started, content = time.monotonic(), _read(spec, "key", "limits")
     activation_paths, texts = _named_paths(activations, "--activations"), _named_paths(text, "--text")
     read = [dictionary, model, *activation_paths.values(), *texts.values(), *(scores or [])]
     require_unchanged(read)
@@ -346,7 +350,7 @@ def explorer(
     from unweave.explorer.site import make_site
     from unweave.provenance import record, require_unchanged
 
-    started, content = time.monotonic(), _read(spec)
+    started, content = time.monotonic(), _read(spec, "dictionaries", "titles", "tokens")
     models, texts = _named_paths(model, "--model"), _named_paths(text, "--text")
     activation_paths = _named_paths(activations, "--activations")
     read = [*tables, *models.values(), *activation_paths.values(), *texts.values()]

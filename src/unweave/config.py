@@ -34,7 +34,19 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _can_be_a_path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no file has a null character in its name: leave it out")
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("no such user on this machine: write the path in full") from None
+    return text
+
+
 Distinct = AfterValidator(_distinct)
+NotEmpty = Field(min_length=1)
+Place = Annotated[str, AfterValidator(_can_be_a_path)]
 
 
 def _without_password(settings: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +88,9 @@ class HubSource(Strict):
     repo: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] = Field(description="commit hash, never a branch")
     subset: str | None = Field(default=None, description="configuration name of a data set")
-    splits: list[str] = Field(default=["train"], description="splits of a data set, read in this order")
+    splits: Annotated[list[str], NotEmpty] = Field(
+        default=["train"], description="splits of a data set, read in this order"
+    )
     sha256: dict[str, Sha256] = Field(default={}, description="file name to hash, checked after the download")
 
 
@@ -84,7 +98,7 @@ class LocalSource(Strict):
     """A folder or file on this machine."""
 
     type: Literal["local"]
-    path: str = Field(description="absolute, or relative to the project")
+    path: Place = Field(description="absolute, or relative to the project")
 
     @property
     def place(self) -> Path:
@@ -165,7 +179,7 @@ class FigureEntry(Strict):
     """One figure or table of a paper: a notebook and the evaluations whose scores it reads."""
 
     title: str
-    notebook: str
+    notebook: Place
     needs: list[Name]
     kind: Literal["figure", "table"] = "figure"
 
@@ -198,9 +212,9 @@ class CorpusSettings(Strict):
 class HarvestSettings(Strict):
     """How activations are captured and stored."""
 
-    sites: Annotated[list[Site], Distinct] = ["resid"]
-    layers: list[Layer]
-    layers_at: dict[Site, list[Layer]] = Field(
+    sites: Annotated[list[Site], Distinct, NotEmpty] = ["resid"]
+    layers: Annotated[list[Layer], NotEmpty]
+    layers_at: dict[Site, Annotated[list[Layer], NotEmpty]] = Field(
         default={}, description="layers of a site that is not harvested at all of `layers`"
     )
     compute_dtype: Literal["auto", "bfloat16", "float32"] = Field(
@@ -256,9 +270,9 @@ class DictionaryPlan(Strict):
     model: Name
     corpus: Name
     site: Site
-    layers: Annotated[list[Layer], Field(min_length=1)]
-    methods: Annotated[list[Name], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    layers: Annotated[list[Layer], NotEmpty]
+    methods: Annotated[list[Name], NotEmpty]
+    seeds: Annotated[list[Seed], NotEmpty] = [0]
     evaluations: Annotated[list[Name], Distinct] | None = Field(
         default=None, description="only these evaluations; null for all that apply"
     )
@@ -269,8 +283,8 @@ class EvaluationPlan(Strict):
 
     evaluation: Name
     corpora: Annotated[list[Name], Distinct] = Field(description="none for an evaluation that makes its own text")
-    layers: list[Layer] | None = None
-    methods: Annotated[list[Name], Distinct] | None = None
+    layers: Annotated[list[Layer], NotEmpty] | None = None
+    methods: Annotated[list[Name], Distinct, NotEmpty] | None = None
 
 
 class ExplorerDictionaries(Strict):
@@ -279,7 +293,7 @@ class ExplorerDictionaries(Strict):
     model: Name
     site: Site
     layer: Layer
-    methods: Annotated[list[Name], Field(min_length=1)]
+    methods: Annotated[list[Name], NotEmpty]
     seed: Seed = 0
 
 
@@ -294,17 +308,17 @@ class ExplorerLimits(Strict):
 class ExplorerPlan(ExplorerLimits):
     """What the static feature explorer shows."""
 
-    corpora: Annotated[list[Name], Field(min_length=1)] = Field(description="whose tokens are shown")
-    dictionaries: Annotated[list[ExplorerDictionaries], Field(min_length=1)]
+    corpora: Annotated[list[Name], NotEmpty] = Field(description="whose tokens are shown")
+    dictionaries: Annotated[list[ExplorerDictionaries], NotEmpty]
 
 
 class Config(Strict):
     """The run configuration (config/config.yaml)."""
 
-    registry: str = Field(default="config", description="folder of models.yaml, datasets.yaml, ... in the project")
+    registry: Place = Field(default="config", description="folder of models.yaml, datasets.yaml, ... in the project")
     corpora: dict[Name, CorpusSettings]
     harvest: dict[Name, HarvestSettings] = Field(description="by model")
-    dictionaries: Annotated[list[DictionaryPlan], Field(min_length=1)]
+    dictionaries: Annotated[list[DictionaryPlan], NotEmpty]
     evaluations: list[EvaluationPlan]
     figures: dict[Name, Annotated[list[Name], Distinct]] = Field(
         default={}, description="paper to items of figures.yaml"

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import reprlib
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,6 +108,7 @@ class Plan:
         self.evaluations = _registry(folder, "evaluations", EvaluationEntry)
         self._check_keys()
         self._check_layers()
+        self._check_evaluated()
         for name, method in self.methods.items():
             _check_settings("methods", method.method, method.settings, f"{folder}/methods.yaml: {name}")
         for name, evaluation in self.evaluations.items():
@@ -199,6 +201,11 @@ class Plan:
                         f"{self.where}: harvest.{name}.layers: layer {layer} is missing, "
                         f"{name} has blocks 0 to {blocks - 1}"
                     )
+                if not any(layer in harvest.layers_of(at_site) for at_site in harvest.sites):
+                    raise UnweaveError(
+                        f"{self.where}: harvest.{name}.layers: layer {layer} is harvested at no site: leave it out or "
+                        "add it to `layers_at`"
+                    )
         for i, plan in enumerate(self.config.dictionaries):
             harvest = self.config.harvest[plan.model]
             if plan.site not in harvest.sites:
@@ -215,6 +222,31 @@ class Plan:
                             f"{self.where}: dictionaries[{i}].layers: layer {layer} is not harvested at {site}; "
                             f"add it to harvest.{plan.model}.{key}"
                         )
+
+    def _check_evaluated(self) -> None:
+        """No evaluation, and no layer or method that one names, may drop out for want of a dictionary."""
+        for i, plan in enumerate(self.config.evaluations):
+            where = f"{self.where}: evaluations[{i}]"
+            there = [fit for fit in self.fits if plan.layers is None or fit.layer in plan.layers]
+            of_methods = [fit for fit in there if plan.methods is None or fit.method in plan.methods]
+            checks: list[tuple[str, Sequence[int | str] | None, set[int | str]]] = [
+                ("layers", plan.layers, {fit.layer for fit in self.fits}),
+                ("methods", plan.methods, {fit.method for fit in there}),
+                ("layers", plan.layers, {fit.layer for fit in of_methods}),
+            ]
+            for key, named, fitted in checks:
+                for name in named or []:
+                    if name not in fitted:
+                        known = ", ".join(map(str, sorted(fitted, key=str)))
+                        raise UnweaveError(
+                            f"{where}.{key}: {plan.evaluation} has no dictionary to score for {name}: leave it out, or "
+                            f"add one to `dictionaries`; there are some for {known}"
+                        )
+            if plan.evaluation not in dict(self.scores):
+                raise UnweaveError(
+                    f"{where}.evaluation: {plan.evaluation} has no dictionary to score: name it in `evaluations` of "
+                    "one of `dictionaries`, or leave it out"
+                )
 
     def _check_figures(self) -> None:
         planned = {plan.evaluation for plan in self.config.evaluations}
@@ -282,3 +314,36 @@ class Plan:
     def corpora_of(self, evaluation: str) -> list[str]:
         """Corpora that an evaluation reads."""
         return next(plan.corpora for plan in self.config.evaluations if plan.evaluation == evaluation)
+
+
+def read_plan(paths: Sequence[Path], changes: Mapping[str, Any] | None = None) -> Plan:
+    """Read a run configuration and its registries.
+
+    Parameters
+    ----------
+    paths
+        Files of the configuration. What a later one says goes before what an earlier one says, key by key.
+    changes
+        What goes before all of them.
+
+    Raises
+    ------
+    UnweaveError
+        if a file cannot be read, or says what cannot be planned.
+    """
+    content: dict[str, Any] = {}
+    for path in paths:
+        part = read_yaml(path)
+        if not isinstance(part, dict):
+            raise UnweaveError(f"{path}: must map keys to values, as config/config.yaml does")
+        content = _over(content, part)
+    return Plan(_over(content, dict(changes or {})), where=", ".join(map(str, paths)))
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, where `above` goes before `below` at every depth."""
+    pairs = ((key, value, below.get(key)) for key, value in above.items())
+    return below | {
+        key: _over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        for key, value, old in pairs
+    }

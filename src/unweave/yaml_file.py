@@ -26,7 +26,7 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UnweaveError(f"{path}: no such file: create it or correct `registry` in the configuration") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UnweaveError(f"{path}: cannot be read as UTF-8 text ({error}): correct or replace it") from None
     if len(text) > LARGEST:
         raise UnweaveError(f"{path}: has {len(text):,} characters, at most {LARGEST:,} are read: shorten it")

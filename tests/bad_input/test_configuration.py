@@ -8,11 +8,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unweave.config import PROJECT, read_yaml
+from unweave.config import PROJECT, LocalSource, read_yaml, validated
 from unweave.errors import LONGEST, UnweaveError
 from unweave.plan import Plan
 
 EMBEDDED = yaml.safe_load((PROJECT / "config/ci.yaml").read_text(encoding="utf-8"))
+EMBEDDED_SITES = EMBEDDED["harvest"]["smollm2"]["sites"]
 REGISTRIES = ("models", "datasets", "methods", "evaluations", "figures")
 CONTENT = {name: read_yaml(PROJECT / "config" / f"{name}.yaml") for name in REGISTRIES}
 
@@ -130,6 +131,16 @@ def test_a_registry_of_any_bytes_is_planned_or_refused_in_one_line(data, tmp_pat
         (("corpora", "news", "seed"), 2**40, "corpora.news.seed"),
         (("harvest", "smollm2", "layers"), [2, 999], "layer 999 is missing, smollm2 has blocks 0 to 29"),
         (("harvest", "smollm2", "sites"), ["resid", "mlp_in", "mlp_out", "resid"], "resid stands twice"),
+        (("harvest", "smollm2", "layers"), [], "harvest.smollm2.layers: list should have at least 1 item"),
+        (("harvest", "smollm2", "sites"), [], "harvest.smollm2.sites: value should have at least 1 item"),
+        (("harvest", "smollm2", "layers_at"), {"resid": []}, "harvest.smollm2.layers_at.resid"),
+        (
+            ("harvest", "smollm2"),
+            {"sites": EMBEDDED_SITES, "layers": [2, 3], "layers_at": {site: [2] for site in EMBEDDED_SITES}},
+            "harvest.smollm2.layers: layer 3 is harvested at no site",
+        ),
+        (("registry",), "a\0b", "registry: value error, no file has a null character in its name"),
+        (("registry",), "\ud800", "cannot be read as UTF-8 text"),
         (("evaluations", 0, "corpora"), ["news", "news"], "news stands twice"),
         (("figures", "ica"), ["sparse_probing", "sparse_probing"], "sparse_probing stands twice"),
         (("dictionaries", 0, "methods"), ["../pca"], "dictionaries[0].methods[0]"),
@@ -152,6 +163,12 @@ def test_a_name_of_a_registry_that_could_leave_its_folder_is_refused(name, tmp_p
     refusal = plan_or_refusal({**EMBEDDED, "registry": str(tmp_path)})
     assert "methods.yaml" in refusal
     assert "is no name: use lower-case letters" in refusal
+
+
+@pytest.mark.parametrize("path", ["~nobody-has-this-name/x", "a\0b"])
+def test_a_local_source_that_can_lie_nowhere_is_refused(path):
+    with pytest.raises(UnweaveError, match=r"models.yaml: mine: path: value error, no "):
+        validated(LocalSource, {"type": "local", "path": path}, "models.yaml: mine")
 
 
 def test_a_nested_value_of_astronomic_size_is_refused_without_writing_it_out():

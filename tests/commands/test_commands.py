@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from pathlib import Path
 
@@ -103,6 +104,36 @@ def test_a_profile_says_what_runs_at_once():
     assert at_once(profiles / "slurm")[0] == 100
     with pytest.raises(UnweaveError, match="no such profile"):
         at_once(profiles / "moon")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "content: input should be a valid dictionary"),
+        ("5", "content: input should be a valid dictionary"),
+        ("resources: [5]", "resources: value error, 5 does not say NAME=VALUE"),
+        ("resources: [gpu=x]", "resources.gpu: input should be a valid integer"),
+        ("jobs: [1]", "jobs: input should be a valid integer"),
+    ],
+)
+def test_a_profile_that_says_something_else_is_refused(tmp_path: Path, text: str, message: str):
+    (tmp_path / "profile.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UnweaveError, match=re.escape(f"{tmp_path}/profile.yaml: {message}")):
+        at_once(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("jobs: unlimited", (None, 1)),
+        ("cores: 4", (4, 1)),
+        ("jobs: 8\nresources: [mem_mb=100, gpu=2]", (8, 2)),
+        ("resources: {gpu: 3}", (None, 3)),
+    ],
+)
+def test_words_and_mappings_of_a_profile_are_understood(tmp_path: Path, text: str, known: tuple[int | None, int]):
+    (tmp_path / "profile.yaml").write_text(text, encoding="utf-8")
+    assert at_once(tmp_path) == known
 
 
 def test_a_missing_package_is_named_however_many_versions_are_locked(monkeypatch: pytest.MonkeyPatch):

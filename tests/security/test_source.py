@@ -1,6 +1,8 @@
 """What the code must never do, found in its syntax trees. Every rule is shown to find what it forbids."""
 
 import ast
+import re
+import string
 
 import pytest
 
@@ -8,6 +10,7 @@ from unweave.config import PROJECT
 
 PLAIN_PICKLE = "src/unweave/datasets/plain_pickle.py"
 SOURCES = sorted([*PROJECT.glob("src/**/*.py"), *PROJECT.glob("workflow/notebooks/**/*.py")])
+RULES = sorted([PROJECT / "Snakefile", *PROJECT.glob("workflow/**/*.smk")])
 CODE_CARRYING = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
 FORBIDDEN_CALLS = {
     "eval": "runs text as code",
@@ -131,3 +134,31 @@ def test_the_one_unpickler_refuses_every_class():
     assert method.name == "find_class"
     assert isinstance(method.body[-1], ast.Raise)
     assert "pickle.load" not in {dotted(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def commands(text):
+    """Every shell command of a Snakefile, as it is written."""
+    found = re.findall(r'\bshell:\n((?: *".*"\n)+)', text)
+    assert len(found) == len(re.findall(r"\bshell *[:(]", text)), "a command is written in a way that is not read here"
+    return ["".join(re.findall(r'"(.*)"\n', lines)) for lines in found]
+
+
+def unquoted(command):
+    """What is put into a command without quotes, so that the shell reads it."""
+    return [name for _, name, form, _ in string.Formatter().parse(command) if name is not None and form != "q"]
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
+def test_every_value_in_a_command_is_quoted(path):
+    assert [unquoted(command) for command in commands(path.read_text(encoding="utf-8")) if unquoted(command)] == []
+
+
+def test_an_unquoted_value_in_a_planted_command_is_found():
+    (command,) = commands('rule:\n    shell:\n        "cat {input:q} {input.more}"\n        " {params.some} > {log}"\n')
+    assert unquoted(command) == ["input.more", "params.some", "log"]
+
+
+@pytest.mark.parametrize("planted", ['    shell: "cat {input}"\n', "        shell('cat {input}')\n"])
+def test_a_command_that_cannot_be_read_is_found(planted):
+    with pytest.raises(AssertionError, match="in a way that is not read"):
+        commands(planted)

@@ -35,6 +35,39 @@ def test_a_mistake_in_the_configuration_is_one_clear_line(fresh, mistake):
     assert not (fresh.folder / "results").exists()
 
 
+def appended(text):
+    return lambda before: before + text
+
+
+ASKS_TO_RUN = "__use_yte__: true\nregistry: ?open('ran', 'w').name\n"
+SPOILT = {
+    "a key twice": (appended("frozen: true\nfrozen: false\n"), "line", "frozen stands twice"),
+    "a day that never was": (appended("day: 2001-99-99\n"), "", "is not valid YAML"),
+    "a list that does not end": (appended("broken: [1,\n"), "line", "is not valid YAML"),
+    "code to run": (lambda text: text.replace("registry: config\n", ASKS_TO_RUN), "", "__use_yte__: unknown key"),
+    "no keys": (lambda _: "- news\n", "", "must map keys to values"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_the_default_configuration_is_read_by_the_checked_reader_alone(fresh, kind):
+    change, *messages = SPOILT[kind]
+    fresh.edit("config/config.yaml", change)
+    call = fresh.dry_run(profile="default")
+    assert call.status != 0
+    (line,) = [line for line in call.output.splitlines() if line.startswith("error: ")]
+    assert all(message in line for message in ("config/config.yaml: ", *messages))
+    assert "Traceback" not in call.output
+    assert not (fresh.folder / "ran").exists()
+
+
+def test_what_snakemake_reads_first_is_read_again_by_the_checked_reader(fresh):
+    fresh.edit("config/ci.yaml", lambda text: text.replace("tokens: 3000", "tokens: 3000\n    tokens: 7", 1))
+    call = fresh.dry_run()
+    assert call.status != 0
+    assert "error: config/ci.yaml: line 11: tokens stands twice" in call.output
+
+
 def test_a_wrong_setting_of_a_method_is_refused_before_any_work(fresh):
     fresh.edit(
         "config/methods.yaml",

@@ -67,6 +67,14 @@ def test_every_profile_is_listed_in_the_profiles_page():
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == set(PROFILES)
 
 
+def test_every_profile_leaves_what_a_job_s_code_is_to_the_rules():
+    profiles = [
+        read_yaml(path) for name in PROFILES for path in PROJECT.glob(f"workflow/profiles/{name}/profile.v9+.yaml")
+    ]
+    assert len(profiles) == len(PROFILES)
+    assert {tuple(profile["rerun-triggers"]) for profile in profiles} == {("mtime", "params", "input", "software-env")}
+
+
 def test_every_compute_rule_has_log_benchmark_and_resources():
     for path in (PROJECT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"\n *rule\b", path.read_text(encoding="utf-8"))[1:]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from unweave.config import PROJECT, read_yaml
 from unweave.results.scores import COLUMNS
 
 ITEMS = ("fig3_nongaussianity", "fig7_reconstruction", "sparse_probing", "bank_case_study")
@@ -82,3 +83,12 @@ def test_the_report_holds_every_figure(finished_run):
     with zipfile.ZipFile(finished_run.folder / "results/report.zip") as report:
         names = " ".join(report.namelist())
         assert all(f"{item}.png" in names or item in names for item in ITEMS)
+
+
+def test_the_report_names_what_was_planned(fresh):
+    for arguments in (["figures/checklist.csv"], ["--report", "report.html", "--", "figures/checklist.csv"]):
+        call = fresh.snakemake(*arguments, profile="default")
+        assert call.status == 0, call.output
+    planned = read_yaml(PROJECT / "config/config.yaml")
+    shown = (fresh.folder / "report.html").read_text(encoding="utf-8")
+    assert f"({len(planned['corpora'])} corpora,\\nmodels {', '.join(planned['harvest'])})" in shown

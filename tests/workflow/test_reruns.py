@@ -21,6 +21,13 @@ def test_editing_a_comment_or_docstring_leaves_nothing_to_do(finished):
     assert finished.dry_run().nothing_to_do
 
 
+def test_editing_a_command_leaves_nothing_to_do(fresh):
+    done = fresh.snakemake("figures/checklist.csv")
+    assert done.status == 0, done.output
+    fresh.edit("workflow/rules/figures.smk", lambda text: text.replace("--output {output:q}", "--output  {output:q}"))
+    assert fresh.dry_run("figures/checklist.csv").nothing_to_do
+
+
 def test_editing_one_method_reruns_only_what_depends_on_it(finished):
     finished.edit("src/unweave/methods/pca.py", lambda text: text + "\nEXTRA = 1\n")
     jobs = finished.dry_run().jobs

@@ -44,7 +44,7 @@ for name, harvested in PLAN.config.harvest.items():
                     if PLAN.config.corpora[wildcards.corpus].stored
                     else "unweave.activations.token_index"
                 ),
-                output=lambda wildcards, output: " ".join(f"--output {site}={path}" for site, path in output.items()),
+                output=lambda wildcards, output: named("--output", output.keys(), output),
             shell:
-                "python -m unweave harvest --spec {params.spec:q} --model {input.model} --text {input.text} {params.output}"
-                " --gpu {resources.gpu} > {log} 2>&1"
+                "python -m unweave harvest --spec {params.spec:q} --model {input.model:q} --text {input.text:q}"
+                " {params.output:q} --gpu {resources.gpu:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ try:
     from unweave.devices import visible_gpus
     from unweave.errors import UnweaveError
     from unweave.fingerprint import fingerprint, fingerprint_of_script
-    from unweave.plan import Fit, Plan
+    from unweave.plan import Fit, read_plan
     from unweave.scheduling import schedule_here
 except ModuleNotFoundError as error:
     sys.exit(
@@ -31,10 +31,17 @@ except ModuleNotFoundError as error:
 # Thousands of jobs share a few modules.
 fingerprint = cache(fingerprint)
 
+# Of what Snakemake has read, only what --config says is used: its loader takes the last of two equal keys.
 try:
-    PLAN = Plan(config, where=", ".join(os.path.relpath(path) for path in workflow.configfiles))
+    PLAN = read_plan(
+        [Path(os.path.relpath(path)) for path in workflow.configfiles],
+        workflow.config_settings.config,
+    )
 except UnweaveError as error:
     sys.exit(f"error: {error}")
+
+# The report names what was planned.
+config.update(PLAN.config.model_dump(mode="json"))
 
 
 wildcard_constraints:
@@ -80,7 +87,7 @@ def source_files(registry_entry):
 
 
 def download_option(wildcards, input):
-    return f"--download {input.download}" if input.get("download") else ""
+    return ["--download", input.download] if input.get("download") else []
 
 
 def dataset_of(corpus):
@@ -212,8 +219,8 @@ def score_key(wildcards):
 
 
 def named(option, names, paths):
-    """An option that is given once for each name, as NAME=PATH."""
-    return " ".join(f"{option} {name}={path}" for name, path in zip(names, paths))
+    """Words of an option that is given once for each name, as NAME=PATH."""
+    return [word for name, path in zip(names, paths) for word in (option, f"{name}={path}")]
 
 
 def by_corpus(option, paths, wildcards):
@@ -252,7 +259,8 @@ def fit_inputs(wildcards):
 
 
 def fit_options(wildcards, input):
-    return " ".join(f"--{name} {input.get(name)}" for name in ("target", "text", "model") if input.get(name))
+    given = [name for name in ("target", "text", "model") if input.get(name)]
+    return [word for name in given for word in (f"--{name}", input[name])]
 
 
 def figure_entry(wildcards):

@@ -22,4 +22,5 @@ rule text:
         ),
         download=download_option,
     shell:
-        "python -m unweave text {wildcards.dataset} --spec {params.spec:q} {params.download} --output {output} > {log} 2>&1"
+        "python -m unweave text {wildcards.dataset:q} --spec {params.spec:q} {params.download:q}"
+        " --output {output:q} > {log:q} 2>&1"

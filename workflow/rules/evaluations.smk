@@ -34,5 +34,6 @@ rule evaluate:
         target=lambda wildcards, input: by_corpus("--target", input.target, wildcards),
         text=lambda wildcards, input: by_corpus("--text", input.text, wildcards),
     shell:
-        "python -m unweave evaluate --spec {params.spec:q} --dictionary {input.dictionary} --model {input.model}"
-        " {params.activations} {params.target} {params.text} --output {output} --gpu {resources.gpu} > {log} 2>&1"
+        "python -m unweave evaluate --spec {params.spec:q} --dictionary {input.dictionary:q} --model {input.model:q}"
+        " {params.activations:q} {params.target:q} {params.text:q}"
+        " --output {output:q} --gpu {resources.gpu:q} > {log:q} 2>&1"

@@ -35,10 +35,11 @@ if PLAN.config.explorer:
             ),
             activations=lambda wildcards, input: named("--activations", explored_corpora(), input.activations),
             text=lambda wildcards, input: named("--text", explored_corpora(), input.text),
-            scores=lambda wildcards, input: " ".join(f"--scores {path}" for path in input.scores),
+            scores=lambda wildcards, input: [word for path in input.scores for word in ("--scores", path)],
         shell:
-            "python -m unweave explore --spec {params.spec:q} --dictionary {input.dictionary} --model {input.model}"
-            " {params.activations} {params.text} {params.scores} --output {output} --gpu {resources.gpu} > {log} 2>&1"
+            "python -m unweave explore --spec {params.spec:q} --dictionary {input.dictionary:q} --model {input.model:q}"
+            " {params.activations:q} {params.text:q} {params.scores:q}"
+            " --output {output:q} --gpu {resources.gpu:q} > {log:q} 2>&1"
 
     rule explorer:
         """Make the pages, and find the neighbours of every feature in the other dictionaries."""
@@ -79,5 +80,5 @@ if PLAN.config.explorer:
             ),
             text=lambda wildcards, input: named("--text", explored_corpora(), input.text),
         shell:
-            "python -m unweave explorer {input.tables} --spec {params.spec:q} {params.model} {params.activations}"
-            " {params.text} --output {output} > {log} 2>&1"
+            "python -m unweave explorer {input.tables:q} --spec {params.spec:q} {params.model:q} {params.activations:q}"
+            " {params.text:q} --output {output:q} > {log:q} 2>&1"

@@ -43,7 +43,8 @@ rule figure:
         spec=lambda wildcards: spec(titles=figure_titles()),
         code=lambda wildcards: fingerprint_of_script(PROJECT / figure_entry(wildcards).notebook),
     shell:
-        "python -m unweave figure {input.notebook} {input.scores} {input.references} --spec {params.spec:q} --output {output.notebook} > {log} 2>&1"
+        "python -m unweave figure {input.notebook:q} {input.scores:q} {input.references:q} --spec {params.spec:q}"
+        " --output {output.notebook:q} > {log:q} 2>&1"
 
 
 use rule figure as table with:
@@ -80,7 +81,7 @@ rule checklist:
     params:
         code=lambda wildcards: fingerprint("unweave.results.checklist"),
     shell:
-        "python -m unweave checklist {input.checklist} {input.figures} --output {output} > {log} 2>&1"
+        "python -m unweave checklist {input.checklist:q} {input.figures:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule index:
@@ -119,7 +120,7 @@ rule index:
         ),
         code=lambda wildcards: fingerprint("unweave.results.index_page"),
     shell:
-        "python -m unweave index {input.checklist} --spec {params.spec:q} --output {output} > {log} 2>&1"
+        "python -m unweave index {input.checklist:q} --spec {params.spec:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule freeze:
@@ -140,7 +141,7 @@ rule freeze:
         mem_mb=1500,
         runtime=20,
     shell:
-        "python -m unweave freeze {input} --output {output.sums} > {log} 2>&1"
+        "python -m unweave freeze {input:q} --output {output.sums:q} > {log:q} 2>&1"
 
 
 # `snakemake --cores all ica` makes one paper's figures, `snakemake --cores all ica_fig3_nongaussianity` or `ica_fig3` one of

@@ -33,5 +33,5 @@ rule fit:
         ),
         options=fit_options,
     shell:
-        "python -m unweave fit --spec {params.spec:q} --activations {input.activations} --layer {wildcards.layer}"
-        " --seed {wildcards.seed} {params.options} --output {output} --gpu {resources.gpu} > {log} 2>&1"
+        "python -m unweave fit --spec {params.spec:q} --activations {input.activations:q} --layer {wildcards.layer:q}"
+        " --seed {wildcards.seed:q} {params.options:q} --output {output:q} --gpu {resources.gpu:q} > {log:q} 2>&1"

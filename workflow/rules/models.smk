@@ -17,7 +17,7 @@ rule fetch:
     params:
         spec=pinned_wheel,
     shell:
-        "python -m unweave fetch --spec {params.spec:q} --output {output} > {log} 2>&1"
+        "python -m unweave fetch --spec {params.spec:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule model:
@@ -42,4 +42,5 @@ rule model:
         code=fingerprint("unweave.models.prepare"),
         download=download_option,
     shell:
-        "python -m unweave model {wildcards.model} --spec {params.spec:q} {params.download} --output {output} > {log} 2>&1"
+        "python -m unweave model {wildcards.model:q} --spec {params.spec:q} {params.download:q}"
+        " --output {output:q} > {log:q} 2>&1"

@@ -1,13 +1,14 @@
 """`unweave plan` and `unweave calibrate`: what a run will cost, from what earlier runs have cost."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import BeforeValidator, Field
 
-from unweave.config import PROJECT, read_yaml
+from unweave.config import PROJECT, Count, Strict, read_yaml, validated
 from unweave.errors import UnweaveError
-from unweave.plan import Plan
+from unweave.plan import read_plan
 
 if TYPE_CHECKING:
     from unweave.costs.bill import Line
@@ -16,9 +17,33 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="run configuration")]
 DEFAULT = PROJECT / "config" / "config.yaml"
 
 
-def read_plan(path: Path) -> Plan:
-    """Read and check a run configuration with its registries."""
-    return Plan(read_yaml(path), where=str(path))
+def _number(value: object) -> object:
+    """Words such as `all` state none."""
+    return None if isinstance(value, str) else value
+
+
+def _by_name(value: object) -> object:
+    """Snakemake takes resources as NAME=VALUE too."""
+    if not isinstance(value, list):
+        return value
+    for pair in value:
+        if "=" not in str(pair):
+            raise ValueError(f"{pair} does not say NAME=VALUE")
+    return dict(str(pair).split("=", 1) for pair in value)
+
+
+class Resources(Strict, extra="ignore"):
+    """What jobs share."""
+
+    gpu: Annotated[int, Field(ge=0)] | None = None
+
+
+class Profile(Strict, extra="ignore"):
+    """What of a Snakemake profile says how much runs at once."""
+
+    cores: Annotated[Count | None, BeforeValidator(_number)] = None
+    jobs: Annotated[Count | None, BeforeValidator(_number)] = None
+    resources: Annotated[Resources, BeforeValidator(_by_name)] = Resources()
 
 
 def at_once(profile: Path | None) -> tuple[int | None, int]:
@@ -27,18 +52,16 @@ def at_once(profile: Path | None) -> tuple[int | None, int]:
     Raises
     ------
     UnweaveError
-        if there is no such profile.
+        if there is no such profile, or it says something else.
     """
     if profile is None:
         return None, 1
     found = next((profile / name for name in ("profile.v9+.yaml", "profile.yaml") if (profile / name).exists()), None)
     if found is None:
         raise UnweaveError(f"{profile}: no such profile: name a folder of profiles/")
-    content: dict[str, Any] = read_yaml(found)
-    jobs = content.get("jobs", content.get("cores"))
-    resources = dict(str(pair).split("=", 1) for pair in content.get("resources", []))
-    gpus = int(resources["gpu"]) if "gpu" in resources else int(content.get("jobs", 1))
-    return (int(jobs) if isinstance(jobs, int) else None), gpus
+    content = validated(Profile, read_yaml(found), str(found))
+    gpus = content.resources.gpu
+    return content.jobs or content.cores, (content.jobs or 1) if gpus is None else gpus
 
 
 def plan(
@@ -54,7 +77,7 @@ def plan(
     from unweave.costs.bill import GPU_SHARE, bill, disk_needed, require_disk
     from unweave.costs.calibration import read_rates
 
-    planned = read_plan(config)
+    planned = read_plan([config])
     lines = bill(planned, read_rates(), gpu)
     cores, gpus = at_once(profile)
     table = Table(title=f"{config}")
@@ -100,7 +123,7 @@ def calibrate(
     from unweave.costs.bill import compared
     from unweave.costs.calibration import measured_jobs, read_rates, write_rates
 
-    jobs = measured_jobs(results, read_plan(config))
+    jobs = measured_jobs(results, read_plan([config]))
     if output is not None:
         write_rates(output, jobs)
     known = read_rates() if output is None else read_rates(output)
