@@ -50,9 +50,7 @@ def test_the_stage_records_the_tables_and_what_they_were_made_from(made_up, tmp_
     cli.freeze(paths, tmp_path / "frozen" / "SHA256SUMS")
     content = read_record(tmp_path / "frozen" / "SHA256SUMS")
     assert content["inputs"] == {str(path): sha256_of(path) for path in paths}
-    assert content["files"] == {
-        name: sha256_of(tmp_path / "frozen" / name) for name in ("scr.parquet", "tpp.parquet")
-    }
+    assert content["files"] == {name: sha256_of(tmp_path / "frozen" / name) for name in ("scr.parquet", "tpp.parquet")}
 
 
 def test_the_stage_refuses_a_table_that_has_changed_and_freezes_none(made_up, tmp_path):

@@ -182,9 +182,9 @@ def test_a_lost_record_ends_the_command_in_status_1(folder):
 
 
 def test_no_name_of_a_file_reaches_the_terminal_raw(folder):
-    with open(os.fsencode(folder) + b"/\xff\x1b[31m\n", "w"):
-        command = [sys.executable, "-m", "unweave", "verify", str(folder)]
-        call = subprocess.run(command, capture_output=True, check=False)
+    (folder / os.fsdecode(b"\xff\x1b[31m\n")).touch()
+    command = [sys.executable, "-m", "unweave", "verify", str(folder)]
+    call = subprocess.run(command, capture_output=True, check=False)
     assert call.returncode == 0
     assert call.stdout.splitlines()[0].endswith(rb"/\udcff\x1b[31m\n")
     assert len(call.stdout.splitlines()) == 2
