@@ -78,3 +78,9 @@ def test_text_is_drawn_letter_by_letter_and_no_formula(drawn):
 def test_other_layers_are_left_out(scores, titles, references):
     both = pd.concat([scores, scores.assign(layer=20)], ignore_index=True)
     assert set(draw(both, titles, references)[1]["layers"]) == {"10"}
+
+
+def test_the_order_of_score_tables_changes_no_byte_of_the_data(scores, titles, references):
+    other = scores.assign(method="sasa")
+    (_, one), (_, two) = (draw(pd.concat(order), titles, references) for order in ([scores, other], [other, scores]))
+    pd.testing.assert_frame_equal(one, two)

@@ -38,9 +38,10 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
 
 
 def _said(selection: Selection, metric: str) -> pd.DataFrame:
-    """Rows of a metric, whose label is split into the direction's name and what is said of it."""
+    """Rows of a metric by arm, whose label is split into the direction's name and what is said of it."""
     at_layer = selection.scores["layer"] == selection.layer
-    rows: pd.DataFrame = selection.scores[at_layer & (selection.scores["metric"] == metric)]
+    found: pd.DataFrame = selection.scores[at_layer & (selection.scores["metric"] == metric)]
+    rows = found.sort_values("arm", key=lambda arms: arms.map(selection.arms.index), kind="stable")
     labels = rows["label"].map(_one_line)
     parts = labels.str.split(": ", n=1, expand=True)
     titles = [selection.titles[arm] for arm in rows["arm"]]
