@@ -1,6 +1,7 @@
-"""Tensors in a safetensors file that carries the hash of each of them: a flipped bit is noticed when it is read.
+"""Tensors in a safetensors file that carries hashes of all it says: a flipped bit anywhere is noticed when it is read.
 
-Hashes and metadata lie in one entry of the header, because safetensors writes several in any order.
+Metadata and the hash of each tensor with its type and shape lie in one entry of the header, which begins with its own
+hash. It is one entry because safetensors writes several in any order.
 """
 
 import hashlib
@@ -21,22 +22,32 @@ class DamagedFileError(Exception):
 
 
 def _hash(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+    digest = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _hash_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write contiguous tensors on the CPU with `metadata`."""
     hashes = {name: _hash(tensor) for name, tensor in tensors.items()}
-    save_file(dict(tensors), path, {ENTRY: json.dumps({"metadata": dict(metadata), "sha256": hashes}, sort_keys=True)})
+    content = json.dumps({"metadata": dict(metadata), "sha256": hashes}, sort_keys=True)
+    save_file(dict(tensors), path, {ENTRY: f"{_hash_of_text(content)} {content}"})
 
 
 def _header(path: Path) -> dict[str, dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            content = json.loads(file.metadata()[ENTRY])
-        return {part: dict(content[part]) for part in ("metadata", "sha256")}
+            sha256, _, content = file.metadata()[ENTRY].partition(" ")
+        if sha256 != _hash_of_text(content):
+            raise DamagedFileError(f"{path}: its header is not what was written")
+        parts: dict[str, dict[str, str]] = json.loads(content)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{path}: its header is not readable ({error})") from None
+    return parts
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -45,7 +56,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises
     ------
     DamagedFileError
-        if the file is cut, or its header is not readable.
+        if the file is cut, or its header is not what was written.
     """
     return _header(path)["metadata"]
 

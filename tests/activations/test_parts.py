@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.faults.damage import each_bit_flipped
 
 from unweave.activations.parts import Checkpoint, Part, PartFolder
 from unweave.activations.store import StoredTokens
@@ -49,6 +50,21 @@ def test_a_folder_whose_plan_is_lost_is_thrown_away(folder: Path) -> None:
 def test_only_parts_without_a_gap_before_them_count(folder: Path) -> None:
     (folder / "part-000000.safetensors").unlink()
     assert PartFolder(folder, {"model": "a"}).checkpoints == []
+
+
+def test_no_flipped_bit_of_a_part_changes_what_was_read(tmp_path: Path) -> None:
+    def found() -> list[object]:
+        parts = PartFolder(tmp_path / ".parts", {})
+        if not parts.checkpoints:
+            return []
+        rows, tokens = next(parts.rows(POINT)), parts.tokens()
+        return [parts.reached, rows.dtype, rows.tolist(), tokens.ids, tokens.docs, tokens.positions]
+
+    PartFolder(tmp_path / ".parts", {}).append(part(1, 1), Checkpoint(1, 0, 137, (1.5,)))
+    whole = found()
+    (path,) = (tmp_path / ".parts").glob("*.safetensors")
+    for _ in each_bit_flipped(path):
+        assert found() in ([], whole)
 
 
 def test_nothing_is_written_before_the_first_part(tmp_path: Path) -> None:

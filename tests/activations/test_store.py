@@ -110,6 +110,60 @@ def test_a_damaged_file_is_one_clear_line(path: Path, damage: Callable[[Path], N
     assert "\n" not in str(error.value)
 
 
+def replaced(name: str, content: object, **options: object) -> Callable[[h5py.File], None]:
+    def replace(file: h5py.File) -> None:
+        if name in file:
+            del file[name]
+        file.create_dataset(name, data=content, **options)
+
+    return replace
+
+
+def with_attribute(place: str, name: str, value: object) -> Callable[[h5py.File], None]:
+    return lambda file: file[place].attrs.__setitem__(name, value)
+
+
+def hold_a_group_for_a_layer(file: h5py.File) -> None:
+    del file["acts/3"]
+    file.create_group("acts/3/7")
+
+
+TEXTS = np.full((N, D), "a", dtype=object)
+HOSTILE = {
+    "a layer that is no number": (replaced("acts/x", X.float().numpy()), "acts/x is no layer"),
+    "rows of one dimension": (replaced("acts/3", np.ones(N, np.uint16)), r"acts/3 is uint16 \(700,\), not uint16"),
+    "rows of another width": (replaced("acts/3", np.ones((N, 5), np.uint16)), r"not uint16 \(700, 6\)"),
+    "fewer rows than tokens": (replaced("acts/7", np.ones((9, D), np.uint16)), r"acts/7 is uint16 \(9, 6\), not"),
+    "a group for a layer": (hold_a_group_for_a_layer, "no table acts/3"),
+    "layers that are a table": (replaced("acts", np.ones(5)), "is not laid out as an activation file"),
+    "bytes for rows": (replaced("acts/3", np.full((N, D), b"a")), r"acts/3 is \|S1"),
+    "texts for rows": (replaced("acts/3", TEXTS, dtype=h5py.string_dtype()), "acts/3 is object"),
+    "ragged rows": (replaced("acts/3", None, shape=(2, 2), dtype=h5py.vlen_dtype(np.float32)), "acts/3 is object"),
+    "float32 rows said to be bfloat16": (replaced("acts/3", X.float().numpy()), "is float32 .*, not uint16"),
+    "bfloat16 rows said to be float32": (with_attribute("/", "stored_dtype", "float32"), "is uint16 .*, not float32"),
+    "an unknown type": (with_attribute("/", "stored_dtype", "int8"), "truncated or damaged .*'int8'"),
+    "a width that is text": (with_attribute("/", "width", "six"), "'six'"),
+    "tokens that are a table": (replaced("tokens", np.arange(N)), "no table tokens/id"),
+    "fewer documents than tokens": (replaced("tokens/doc", TOKENS.docs[:3]), r"tokens/doc is int32 \(3,\), not int32"),
+    "positions that are not whole": (replaced("tokens/pos", np.ones(N)), "tokens/pos is float64"),
+    "moments of another width": (replaced("stats/3/unit/mean", np.ones(5)), "stats/3/unit/mean is float64"),
+    "a mean norm that is text": (with_attribute("stats/7", "mean_norm", "x"), "mean_norm of stats/7 is 'x', not"),
+    "several schemas": (with_attribute("/", "schema", ["activations/1", "b"]), "its schema is array"),
+    "documents that are a table": (replaced("documents", np.arange(N)), "no table documents/start"),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE)
+def test_a_file_of_another_layout_is_refused_before_anything_is_read(path: Path, change: str) -> None:
+    spoil, refusal = HOSTILE[change]
+    with h5py.File(path, "a") as file:
+        spoil(file)
+    for read in (read_attributes, read_tokens, lambda path: StoredActivations(path, 3)):
+        with pytest.raises(UnweaveError, match=rf"resid\.h5: .*{refusal}.*: delete it and run") as error:
+            read(path)
+        assert "\n" not in str(error.value)
+
+
 def test_a_file_of_another_schema_is_refused(path: Path) -> None:
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = "activations/0"

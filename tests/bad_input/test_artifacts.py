@@ -18,6 +18,7 @@ from tests.faults import damage
 
 from unweave.activations.store import StoredActivations, StoredTokens, read_attributes, read_tokens
 from unweave.activations.writer import write_store
+from unweave.commands.show import contents
 from unweave.datasets.plain_pickle import load_plain_pickle
 from unweave.datasets.tables import rows
 from unweave.errors import UnweaveError
@@ -113,6 +114,15 @@ def test_a_damaged_activation_file_is_read_as_it_was_or_refused(store, tmp_path_
     spoilt(store, path, *how)
     found = read_or_refused(read_everything, path)
     assert found is None or found == read_everything(store)
+
+
+@MANY
+@given(how=DAMAGE)
+def test_a_damaged_score_table_without_a_record_is_read_or_refused(table, tmp_path_factory, how):
+    path = tmp_path_factory.mktemp("spoilt") / "seed0.parquet"
+    spoilt(table, path, *how)
+    read_or_refused(scores.read, [path])
+    read_or_refused(contents, path)
 
 
 @MANY

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unweave.commands.compare import chosen, compare
+from unweave.commands.dictionaries import place_of
 from unweave.commands.doctor import findings, locked_versions
 from unweave.commands.features import features
 from unweave.commands.plan import at_once
@@ -55,9 +56,35 @@ def test_what_cannot_be_shown_is_named(tmp_path: Path):
     (tmp_path / "text.txt").write_text("text")
     with pytest.raises(UnweaveError, match=r"only \.h5, \.json, \.parquet"):
         contents(tmp_path / "text.txt")
-    (tmp_path / "cut.json").write_text('{"a"')
-    with pytest.raises(UnweaveError, match=r"cut\.json"):
-        contents(tmp_path / "cut.json")
+    for text in ('{"a"', "[" * 100_000, '{"a":' * 2000):
+        (tmp_path / "cut.json").write_text(text)
+        with pytest.raises(UnweaveError, match=r"cut\.json"):
+            contents(tmp_path / "cut.json")
+
+
+def test_a_table_without_a_score_is_named(table: Path):
+    scores.write(table, scores.read([table]).iloc[:0])
+    with pytest.raises(UnweaveError, match=r"scores\.parquet: holds no score: delete it and run again"):
+        contents(table)
+
+
+@pytest.mark.parametrize(
+    ("description", "refusal"),
+    [
+        ({"layer": 3}, "does not say its site and layer: fit it by the workflow"),
+        ({"site": "resid", "layer": "x"}, "does not say its site and layer: fit it by the workflow"),
+        ([1], r"manifest\.json: description: input should be a valid dictionary"),
+        (None, r"manifest\.json: description: field required"),
+    ],
+)
+def test_a_dictionary_that_does_not_say_where_it_belongs_is_refused(tmp_path: Path, description: object, refusal: str):
+    save(Fit(fit(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), "pca")), tmp_path / "pca", {})
+    path = tmp_path / "pca/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["description"]
+    path.write_text(json.dumps(manifest if description is None else {**manifest, "description": description}))
+    with pytest.raises(UnweaveError, match=refusal):
+        place_of(tmp_path / "pca")
 
 
 def test_rows_are_chosen_and_the_best_comes_first(table: Path):

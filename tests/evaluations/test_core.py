@@ -68,7 +68,7 @@ class SignSplit(Dictionary):
     form = "test.SignSplit"
 
     def __init__(self, signed):
-        super().__init__({}, dataclasses.replace(signed.traits, signed=False))
+        super().__init__({}, signed.traits.model_copy(update={"signed": False}))
         self.signed = signed
 
     @property

@@ -97,7 +97,14 @@ def test_directions_of_another_space_are_no_neighbours():
     assert neighbours_of(0, [own, other]) == [[], []]
 
 
-@pytest.mark.parametrize("damage", [lambda _: b"damaged", lambda content: content[:-1] + bytes([content[-1] ^ 1])])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"damaged",
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+        lambda content: content.replace(b"/resid/", b"/reside", 1),
+    ],
+)
 def test_damaged_directions_are_refused_with_the_mend(site, tmp_path, damage):
     found = next(site.rglob("directions.safetensors"))
     (tmp_path / "directions.safetensors").write_bytes(damage(found.read_bytes()))

@@ -131,6 +131,10 @@ def _trials(lab: "Laboratory", short: bool) -> Iterator[tuple[str, "Trial"]]:
             yield "unwritable cache", lambda _, job=job: trials.unwritable_cache(lab, job)
         for stopped in (False, True):
             yield "second instance", lambda _, stopped=stopped: trials.second_instance(lab, stopped)
+    # A harvest always keeps its state; a fit may have ended before it does.
+    for job in [job for job in resumed if job.stage == "harvest"][:1] if short else resumed * 2:
+        how = draw.choice(sorted(damage.OF_HEADERS))
+        yield "damaged header of state", lambda d, a=(job, how): trials.damaged_state(lab, *a, d)
 
 
 def _counts(outcomes: "list[Outcome]") -> dict[str, Any]:

@@ -197,6 +197,7 @@ def artifact(path: str) -> str:
 
 def damaged_state(lab: Laboratory, job: Job, how: str, draw: random.Random) -> Outcome:
     """Kill a job when it has kept its state, damage that state, and run the job again."""
+    kind = "damaged header of state" if how in damage.OF_HEADERS else "damaged state"
     lab.fresh(job)
     running = start(job, lab.folder, lab.network)
     kept: list[Path] = []
@@ -208,10 +209,10 @@ def damaged_state(lab: Laboratory, job: Job, how: str, draw: random.Random) -> O
     running.wait()
     kept = [path for path in kept if path.exists()]
     if not kept:
-        return Outcome("damaged state", job.stage, UNHARMED)
+        return Outcome(kind, job.stage, UNHARMED)
     path = draw.choice(kept)
     if not damage.spoil(path, how, draw):
-        return Outcome("damaged state", job.stage, UNHARMED)
+        return Outcome(kind, job.stage, UNHARMED)
 
     def mend() -> Ended:
         for file in _kept(lab.folder / job.place):
@@ -221,9 +222,9 @@ def damaged_state(lab: Laboratory, job: Job, how: str, draw: random.Random) -> O
     again = lab.run(job)
     detail = f"{how} {path.relative_to(lab.folder)}"
     if again.status == 0 and not lab.differences():
-        return Outcome("damaged state", job.stage, RECOVERED, detail)
-    outcome = lab.judged("damaged state", job, again, mend)
-    return Outcome("damaged state", job.stage, outcome.ended, f"{detail}: {outcome.detail}")
+        return Outcome(kind, job.stage, RECOVERED, detail)
+    outcome = lab.judged(kind, job, again, mend)
+    return Outcome(kind, job.stage, outcome.ended, f"{detail}: {outcome.detail}")
 
 
 def _kept(place: Path) -> list[Path]:

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.faults.damage import each_bit_flipped
 
 from unweave.methods.checkpoint import NOTHING_KEPT, Checkpoint
 
@@ -55,9 +58,30 @@ def test_a_damaged_file_counts_as_none(path, keep):
     assert Checkpoint(path, "fit").load() is None
 
 
+def test_no_flipped_bit_changes_what_comes_back(tmp_path):
+    path = tmp_path / "checkpoint"
+    checkpoint = Checkpoint(path, "fit")
+    checkpoint.save({"W": torch.ones(2), "on": torch.tensor(True)}, {"step": 120})
+    for _ in each_bit_flipped(path):
+        found = checkpoint.load()
+        if found is not None:
+            tensors, facts = found
+            assert facts == {"step": 120}
+            assert {name: (x.dtype, x.tolist()) for name, x in tensors.items()} == {
+                "W": (torch.float32, [1.0, 1.0]),
+                "on": (torch.bool, True),
+            }
+
+
 def test_a_file_of_something_else_counts_as_none(path):
     save_file({"W": torch.ones(1)}, path)
     assert Checkpoint(path, "fit").load() is None
+
+
+def test_a_file_whose_header_has_no_hash_counts_as_none(tmp_path):
+    content = {"metadata": {"identity": "fit", "facts": "{}"}, "sha256": {}}
+    save_file({"W": torch.ones(1)}, tmp_path / "checkpoint", {"unweave": json.dumps(content)})
+    assert Checkpoint(tmp_path / "checkpoint", "fit").load() is None
 
 
 def test_there_is_nothing_before_the_first_save_and_after_the_fit(path):

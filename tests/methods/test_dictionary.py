@@ -60,6 +60,63 @@ def test_what_this_code_does_not_know_is_refused(folder, change):
         load(folder)
 
 
+def forged(folder, **changes):
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, **changes, "traits": {**manifest["traits"], **changes.get("traits", {})}}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"form": "dictionary.Traits"}, "form: dictionary.Traits is no dictionary"),
+        ({"form": "dictionary.save"}, "form: dictionary.save is no dictionary"),
+        ({"form": "checkpoint.Checkpoint"}, "form: checkpoint.Checkpoint is no dictionary"),
+        ({"form": "dictionary.Dictionary", "traits": {"normalisation": "none"}}, "abstract"),
+        ({"form": "raw_dimensions.RawDimensions"}, "normalisation: raw_dimensions.RawDimensions cannot do row_norm"),
+        ({"traits": {"normalisation": "row-norm"}}, "traits: normalisation: input should be .*, got 'row-norm'"),
+        ({"traits": {"normalisation": "layer_norm"}}, "normalisation: linear.LinearDictionary cannot do layer_norm"),
+        ({"traits": {"normalisation": "median_norm"}}, "median_norm needs a tensor `median`"),
+        ({"traits": {"signed": "no"}}, "traits: signed: input should be a valid boolean"),
+        ({"traits": {"group_size": "x"}}, "traits: group_size: input should be a valid integer"),
+        ({"traits": {"group_size": 0}}, "traits: group_size: input should be greater than or equal to 1"),
+        ({"traits": {"group_size": 2}}, "traits: group_size: 3 features are no groups of 2"),
+    ],
+)
+def test_a_form_and_traits_that_do_not_belong_together_are_refused(folder, changes, refusal):
+    with pytest.raises(UnweaveError, match=rf"manifest\.json: a form or trait .*{refusal}.*: fit it again") as error:
+        load(forged(folder, **changes))
+    assert "\\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", ["kmeans.Centroids", "sae.dictionary.SparseAutoencoder", "snmf.dictionary.TRAITS"])
+def test_a_form_that_the_tensors_are_not_of_is_refused(folder, form):
+    with pytest.raises(UnweaveError, match="a form or trait that this code does not know"):
+        load(forged(folder, form=form))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refusal"),
+    [
+        ("traits", None, "valid dictionary"),
+        ("options", [], "valid dictionary"),
+        ("shapes", {"atoms": "3"}, "valid list"),
+        ("sha256", 5, "valid string"),
+        ("description", [1], "valid dictionary"),
+    ],
+)
+def test_a_part_of_the_manifest_that_is_something_else_or_missing_is_named(folder, key, value, refusal):
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, key: value}))
+    with pytest.raises(UnweaveError, match=rf"manifest\.json: {key}.*{refusal}.*: delete .* and run again"):
+        load(folder)
+    path.write_text(json.dumps({name: part for name, part in manifest.items() if name != key}))
+    with pytest.raises(UnweaveError, match=rf"manifest\.json: {key}: field required: delete .* and run again"):
+        load(folder)
+
+
 def test_tensors_of_another_shape_than_the_manifest_says_are_refused(folder):
     path = folder / MANIFEST
     manifest = json.loads(path.read_text())
@@ -90,7 +147,7 @@ def test_a_missing_file_is_refused(folder, name):
         load(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "not json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "not json", "[" * 100_000])
 def test_a_damaged_manifest_is_refused(folder, content):
     (folder / MANIFEST).write_text(content)
     with pytest.raises(UnweaveError, match="not a readable dictionary manifest"):

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import ArrowNotImplementedError
 
 from unweave.errors import UnweaveError
 from unweave.results.scores import COLUMNS, Score, ScoreKey, read, table, write
@@ -77,6 +78,24 @@ def test_a_damaged_table_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UnweaveError, match=r"damaged\.parquet: not a readable score table"):
         read([path])
+
+
+def test_a_table_with_a_column_of_another_type_is_not_read(tmp_path):
+    table(KEY, [SCORE]).astype({"layer": "float64"}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UnweaveError, match=r"a\.parquet: its columns are not those of a score table"):
+        read([tmp_path / "a.parquet"])
+
+
+@pytest.mark.parametrize(
+    "failure", [TypeError("data type 'int60' not understood"), ArrowNotImplementedError("more than 64 bits")]
+)
+def test_whatever_a_damaged_table_makes_the_reader_raise_it_is_named(tmp_path, monkeypatch, failure):
+    def fail(path):
+        raise failure
+
+    monkeypatch.setattr(pd, "read_parquet", fail)
+    with pytest.raises(UnweaveError, match=r"damaged\.parquet: not a readable score table \(.*\): delete it"):
+        read([tmp_path / "damaged.parquet"])
 
 
 def test_a_missing_table_is_named(tmp_path):

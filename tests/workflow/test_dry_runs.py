@@ -17,7 +17,7 @@ JOBS = {
         "text": 6,
         "harvest_smollm2": 10,
         "harvest_smollm2-untrained": 2,
-        "fit": 56,
+        "fit": 57,
         "figure": 37,
         "table": 17,
     },

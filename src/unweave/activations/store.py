@@ -24,11 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
+from unweave.activations.layout import BFLOAT16, LayoutError, check
 from unweave.activations.source import Activations, Statistics
 from unweave.errors import UnweaveError
-
-SCHEMA = "activations/1"
-BFLOAT16 = "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -55,17 +53,18 @@ def opened(path: Path) -> Iterator[h5py.File]:
     Raises
     ------
     UnweaveError
-        if the file is missing, of another schema, truncated or damaged, also when that shows only while reading.
+        if the file is missing, of another schema or layout, truncated or damaged, also when damage shows only while
+        reading.
     """
     mend = f"delete it and run `snakemake {path}`"
     try:
         with h5py.File(path, "r", locking=False) as file:
-            schema = file.attrs.get("schema")
-            if schema != SCHEMA:
-                raise UnweaveError(f"{path}: its schema is {schema!r}, not {SCHEMA!r}: {mend}")
+            check(file)
             yield file
     except FileNotFoundError:
         raise UnweaveError(f"{path}: no such activation file: make it with `snakemake {path}`") from None
+    except LayoutError as error:
+        raise UnweaveError(f"{path}: {error}: {mend}") from None
     except (OSError, KeyError) as error:
         raise UnweaveError(f"{path}: truncated or damaged ({str(error).splitlines()[0]}): {mend}") from None
 

@@ -22,10 +22,11 @@ from typing_extensions import override
 
 from unweave.activations.documents import Document
 from unweave.activations.harvest import Job, attributes_of, planned
+from unweave.activations.layout import SCHEMA
 from unweave.activations.reading import check_finite, read_part, rows_of
 from unweave.activations.source import Activations, Statistics
 from unweave.activations.statistics import StatisticsAccumulator
-from unweave.activations.store import SCHEMA, opened, read_attributes, read_statistics
+from unweave.activations.store import opened, read_attributes, read_statistics
 from unweave.activations.writer import write_statistics
 from unweave.config import CorpusSettings, HarvestSettings
 from unweave.errors import UnweaveError

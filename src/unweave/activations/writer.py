@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unweave.activations.layout import SCHEMA
 from unweave.activations.statistics import StatisticsAccumulator
-from unweave.activations.store import SCHEMA, StoredActivations, StoredTokens, is_finite, read_tokens
+from unweave.activations.store import StoredActivations, StoredTokens, is_finite, read_tokens
 from unweave.errors import UnweaveError
 from unweave.files import staged_file
 

@@ -25,7 +25,7 @@ def _of_activations(path: Path) -> dict[str, Any]:
 def _of_manifest(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise UnweaveError(f"{path}: is not readable JSON: delete {path.parent} and run again") from None
     if not isinstance(content, dict):
         raise UnweaveError(f"{path}: holds no manifest")
@@ -36,6 +36,8 @@ def _of_scores(path: Path) -> dict[str, Any]:
     from unweave.results import scores
 
     table = scores.read([path])
+    if table.empty:
+        raise UnweaveError(f"{path}: holds no score: delete it and run again")
     first = table.iloc[0]
     facts = {name: first[name] for name in ("evaluation", "model", "revision", "site", "layer", "method", "fit_seed")}
     metrics = {}

@@ -11,7 +11,7 @@ that needs the labels or the targets of the activations raises UnweaveError wher
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from unweave.config import Count, Strict, validated
 from unweave.errors import UnweaveError
 from unweave.files import MANIFEST, sha256_of, staged_folder, write_json
 
@@ -36,8 +37,7 @@ HISTORY_FILE = "history.parquet"
 Normalisation = Literal["none", "row_norm", "row_mean", "layer_norm", "median_norm"]
 
 
-@dataclass(frozen=True)
-class Traits:
+class Traits(Strict, strict=True):
     """What an evaluation may ask of a dictionary, instead of asking for a method's name."""
 
     signed: bool
@@ -46,7 +46,7 @@ class Traits:
     """Encoding is affine in the (normalised) activation and `readers` exists."""
     binary: bool = False
     """Codes are 0 or 1 bits."""
-    group_size: int = 1
+    group_size: Count = 1
     """Adjacent codes that act as one feature."""
     firing: Literal["nonzero", "dense"] = "nonzero"
     """A feature fires on a token where its code (any code of its group) is not zero; or all codes are dense and a
@@ -54,7 +54,7 @@ class Traits:
     normalisation: Normalisation = "none"
     """What is done to each row before it is encoded, and undone by `decode(codes, like=x)`: nothing; scaling to unit
     Euclidean norm; subtracting the mean of its coordinates; subtracting it and dividing by their standard deviation; or
-    subtracting the geometric median of the rows and scaling to unit norm."""
+    subtracting the geometric median of the rows (tensor `median`) and scaling to unit norm."""
     writes: str | None = None
     """Site that decoding rebuilds, where it is another one than encoding reads (a transcoder)."""
 
@@ -69,6 +69,8 @@ class Dictionary(ABC):
 
     form: ClassVar[str]
     """`module.Class` below unweave.methods; written into the manifest."""
+    normalisations: ClassVar[tuple[Normalisation, ...]] = ("none",)
+    """What encoding can do to rows."""
 
     def __init__(self, tensors: dict[str, Tensor], traits: Traits, options: Mapping[str, Any] | None = None) -> None:
         self.tensors = tensors
@@ -164,7 +166,7 @@ def save(fit: Fit, folder: Path, description: dict[str, Any]) -> None:
             {
                 "format_version": FORMAT_VERSION,
                 "form": dictionary.form,
-                "traits": asdict(dictionary.traits),
+                "traits": dictionary.traits.model_dump(),
                 "options": dictionary.options,
                 "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
                 "sha256": sha256_of(tensors_file),
@@ -175,26 +177,45 @@ def save(fit: Fit, folder: Path, description: dict[str, Any]) -> None:
         )
 
 
+class _Manifest(Strict, strict=True):
+    """What `save` writes."""
+
+    format_version: int
+    form: str
+    traits: dict[str, Any]
+    options: dict[str, Any]
+    shapes: dict[str, list[int]]
+    sha256: str
+    history_sha256: str
+    diagnostics: dict[str, Any]
+    description: dict[str, Any]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Manifest of a saved dictionary.
 
     Raises
     ------
     UnweaveError
-        if it is missing, damaged or of another format version.
+        if it is missing, damaged, incomplete or of another format version.
     """
     path = folder / MANIFEST
+    mend = f"delete {folder} and run again"
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format_version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UnweaveError(f"{path}: not a readable dictionary manifest: delete {folder} and run again") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UnweaveError(f"{path}: not a readable dictionary manifest: {mend}") from None
     if version != FORMAT_VERSION:
         raise UnweaveError(f"{path}: format version {version}, this code reads {FORMAT_VERSION}: fit it again")
+    try:
+        validated(_Manifest, manifest, str(path))
+    except UnweaveError as error:
+        raise UnweaveError(f"{error}: {mend}") from None
     return manifest
 
 
-def _require_unchanged(path: Path, sha256: str | None) -> None:
+def _require_unchanged(path: Path, sha256: str) -> None:
     if not path.exists() or sha256_of(path) != sha256:
         raise UnweaveError(
             f"{path}: missing or damaged (SHA-256 differs from the manifest): delete {path.parent} and run again"
@@ -207,25 +228,41 @@ def load(folder: Path) -> Dictionary:
     Raises
     ------
     UnweaveError
-        if a file is missing or damaged, or the tensors are not those of the manifest.
+        if a file is missing or damaged, the tensors are not those of the manifest, or they and its form and traits do
+        not belong together.
     """
     manifest = read_manifest(folder)
     path = folder / TENSORS_FILE
-    _require_unchanged(path, manifest.get("sha256"))
+    _require_unchanged(path, manifest["sha256"])
     try:
-        module, _, name = str(manifest["form"]).rpartition(".")
         tensors = load_file(path)
-        shapes = {key: list(tensor.shape) for key, tensor in tensors.items()}
-        if shapes != manifest["shapes"]:
-            raise UnweaveError(f"{path}: holds {shapes}, its manifest says {manifest['shapes']}: fit it again")
-        form: type[Dictionary] = getattr(import_module(f"unweave.methods.{module}"), name)
-        return form(tensors, Traits(**manifest["traits"]), manifest["options"])
     except SafetensorError as error:
         raise UnweaveError(f"{path}: not a safetensors file ({error}): delete {folder} and run again") from None
-    except (ImportError, AttributeError, TypeError, KeyError, ValueError) as error:
+    shapes = {key: list(tensor.shape) for key, tensor in tensors.items()}
+    if shapes != manifest["shapes"]:
+        raise UnweaveError(f"{path}: holds {shapes}, its manifest says {manifest['shapes']}: fit it again")
+    try:
+        return _built(manifest, tensors)
+    except (UnweaveError, ImportError, AttributeError, TypeError, LookupError, ValueError) as error:
         raise UnweaveError(
             f"{folder / MANIFEST}: a form or trait that this code does not know ({error}): fit it again"
         ) from None
+
+
+def _built(manifest: Mapping[str, Any], tensors: dict[str, Tensor]) -> Dictionary:
+    module, _, name = manifest["form"].rpartition(".")
+    form = getattr(import_module(f"unweave.methods.{module}"), name)
+    if not (isinstance(form, type) and issubclass(form, Dictionary)):
+        raise UnweaveError(f"form: {manifest['form']} is no dictionary")
+    traits = validated(Traits, manifest["traits"], "traits")
+    if traits.normalisation not in form.normalisations:
+        raise UnweaveError(f"traits: normalisation: {manifest['form']} cannot do {traits.normalisation}")
+    if traits.normalisation == "median_norm" and "median" not in tensors:
+        raise UnweaveError("traits: normalisation: median_norm needs a tensor `median`")
+    dictionary = form(tensors, traits, manifest["options"])
+    if dictionary.n_features % traits.group_size:
+        raise UnweaveError(f"traits: group_size: {dictionary.n_features} features are no groups of {traits.group_size}")
+    return dictionary
 
 
 class Curve(NamedTuple):
@@ -244,7 +281,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
         if the file is missing or damaged.
     """
     path = folder / HISTORY_FILE
-    _require_unchanged(path, read_manifest(folder).get("history_sha256"))
+    _require_unchanged(path, read_manifest(folder)["history_sha256"])
     table = pq.read_table(path)
     names = np.asarray(table["curve"].to_pylist(), dtype=str)
     steps, values = table["step"].to_numpy(), table["value"].to_numpy()

@@ -17,6 +17,7 @@ class LinearDictionary(Dictionary):
     """
 
     form = "linear.LinearDictionary"
+    normalisations = ("none", "row_norm", "median_norm")
 
     @classmethod
     def build(

@@ -111,14 +111,15 @@ def read(paths: Iterable[Path]) -> "pd.DataFrame":
         if a file is damaged or has other columns.
     """
     import pandas as pd
+    from pyarrow import ArrowException
 
     tables = []
     for path in paths:
         try:
             scores = pd.read_parquet(path)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError, ArrowException) as error:
             raise UnweaveError(f"{path}: not a readable score table ({error}): delete it and run again") from None
-        if list(scores.columns) != list(COLUMNS):
+        if list(scores.dtypes.astype(str).items()) != list(COLUMNS.items()):
             raise UnweaveError(f"{path}: its columns are not those of a score table: delete it and run again")
         tables.append(scores)
     return pd.concat(tables, ignore_index=True)

@@ -15,6 +15,7 @@ class PublicSAE(SparseAutoencoder):
     """
 
     form = "public_sae.dictionary.PublicSAE"
+    normalisations = ("none", "layer_norm", "row_norm", "row_mean")
 
     @override
     def encode(self, x: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """A trained sparse autoencoder or transcoder: unit atoms, one encoder, one of five gates."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unweave.methods.dictionary import Dictionary
+from unweave.methods.dictionary import Dictionary, Normalisation
 from unweave.methods.sasa.layer_norm import standardised
 
 STRENGTH_FLOOR = 1e-6
@@ -23,6 +25,7 @@ class SparseAutoencoder(Dictionary):
     """
 
     form = "sae.dictionary.SparseAutoencoder"
+    normalisations: ClassVar[tuple[Normalisation, ...]] = ("none", "layer_norm")
 
     @property
     @override

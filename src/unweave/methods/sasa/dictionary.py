@@ -21,6 +21,7 @@ class SubspaceDictionary(Dictionary):
     """
 
     form = "sasa.dictionary.SubspaceDictionary"
+    normalisations = ("none", "layer_norm")
 
     @classmethod
     def build(
