@@ -21,8 +21,8 @@ titles = {}  # registry keys to the names that the figure prints
 # **The paper** (v2, Figure 3; GPT-2 Small, Gemma 2 2B, Qwen 3.5 9B) plots the mean excess kurtosis of the residual
 # stream along ICA, SAE, PCA and random directions, for every layer.
 #
-# **Here** the same statistic for ICA, an SAE, PCA and a random basis, on the text of the fit and on text that no method has
-# seen (panel A, bars: 95 % intervals over directions), and its spread over directions (panel B).
+# **Here** the same statistic for ICA, an SAE, PCA and a random basis, on the text of the fit and on text that no
+# method has seen (panel A, bars: 95 % intervals over directions), and its spread over directions (panel B).
 #
 # **What differs**: in the embedded run the model is far smaller, instruction-tuned and rounded to 4 bits, the text is
 # news and not the Pile, the sample is a fraction of the paper's, and the SAE is a small one of ours. Arms on raw

@@ -27,9 +27,9 @@ titles = {}  # registry keys to the names that the figure prints
 # E repeats published values.
 #
 # **What differs**: in the embedded run the model is far smaller, instruction-tuned and rounded to 4 bits; news takes
-# the place of six domains; the SAE is a small one of ours. In the mean over layers (A) only arms appear that were fitted at every
-# layer. A cosine is high as soon as the mean activation is long, so read it against the dotted line: the center
-# alone.
+# the place of six domains; the SAE is a small one of ours. In the mean over layers (A) only arms appear that were
+# fitted at every layer. A cosine is high as soon as the mean activation is long, so read it against the dotted line:
+# the center alone.
 
 # %%
 from IPython.display import Image, Markdown

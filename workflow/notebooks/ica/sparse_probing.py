@@ -27,9 +27,9 @@ titles = {}  # registry keys to the names that the figure prints
 # over test texts.
 #
 # **What differs**: in the embedded run the model is far smaller, instruction-tuned and rounded to 4 bits, training
-# sets are smaller, and the SAE is a small one of ours. Accuracies of different models and data sets do not compare; the order of the
-# arms does. Published values (C) are likely of unit rows, and their GPT-2 SAE was encoded in a way that its authors
-# corrected later.
+# sets are smaller, and the SAE is a small one of ours. Accuracies of different models and data sets do not compare;
+# the order of the arms does. Published values (C) are likely of unit rows, and their GPT-2 SAE was encoded in a way
+# that its authors corrected later.
 #
 # Codes reach the probe as they are, so that the fixed penalty of the probe weighs on arms with small codes, such as PCA
 # and random directions of unit rows.
