@@ -47,7 +47,7 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
     remark = references.remark(model, title(titles, "models", model))
     top, bottom = sheet([2.4, 2.4], handles, remark)
     draws = {"A": _cosine, "B": _by_layer, "C": _recovered, "D": _divergence}
-    axes = top.axes(len(parts), gap=(0.45, 0))
+    axes = top.axes(len(parts), gap=(0.45, 0), right=0.08)
     for ax, (panel, rows) in zip(axes, parts.items(), strict=True):
         draws[panel](ax, rows)
     for ax in (*axes[:2], *_published(bottom, published, references)):
