@@ -58,12 +58,12 @@ def draw(
     flat = [panel for row in panels for panel in row]
     controls = {name: CONTROL_LINES[place] for place, name in enumerate(_names(flat, "control_name"))}
     heights = [CURVE_HEIGHT if row[0].is_curve else points_height(everything, row) for row in panels]
-    tables = {panel: list((leading if panel.is_curve else everything).both(panel)) for panel in flat}
-    remark = references.remark(everything.model, title(titles, "models", everything.model))
+    tables = {panel: (leading if panel.is_curve else everything).both(panel) for panel in flat}
     if planted:
         remark = references.planted_remark()
     else:
-        remark += f"; layer {everything.layer}"
+        ran = references.remark(everything.model, title(titles, "models", everything.model))
+        remark = f"{ran}; layer {everything.layer}"
     bare = [
         letter for letter, panel in zip(ascii_uppercase, flat, strict=False) if not _measures_intervals(tables[panel])
     ]
@@ -145,7 +145,7 @@ def _curve_row(
     parts: dict[str, pd.DataFrame] = {}
     for ax, panel in zip(frame.axes(len(row), left=0.75, gap=(0.75, 0)), row, strict=True):
         letter = next(letters)
-        tables = list(selection.both(panel))
+        tables = selection.both(panel)
         for hollow, rows in tables:
             line = controls[panel.control_name] if hollow else "-"
             if _alike(rows):
@@ -203,7 +203,7 @@ def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: It
     parts: dict[str, pd.DataFrame] = {}
     for number, (ax, panel) in enumerate(zip(axes, row, strict=True)):
         letter = next(letters)
-        tables = list(selection.both(panel))
+        tables = selection.both(panel)
         if panel.log_x:
             ax.set_xscale("log")
         for hollow, rows in tables:

@@ -20,7 +20,7 @@ RECONSTRUCTED = "without the first position"
 ROW, TOP = 0.2, 1.6
 SHADES = ("#0F4C81", "#FFFFFF")
 """From the best rank to the last."""
-MISSING, UNRANKED = "#ECECEC", "#FFF6DC"
+UNRANKED = "#FFF6DC"
 DIGITS = 2
 """Decimals of the numbers in the cells."""
 
@@ -103,7 +103,7 @@ def draw(scores: pd.DataFrame, titles: Titles) -> tuple[Figure, pd.DataFrame]:
         Patch(facecolor=SHADES[0], label="best rank of the column"),
         Patch(facecolor=SHADES[1], edgecolor=style.MUTED, label="last rank; bold: tied with the best"),
         Patch(facecolor=UNRANKED, edgecolor=style.MUTED, label="budget, not ranked"),
-        Patch(facecolor=MISSING, label="not measured"),
+        Patch(facecolor=style.MISSING, label="not measured"),
     ]
     model = title(titles, "models", selection.model)
     frames = sheet(
@@ -139,7 +139,7 @@ def _cells(ax: Axes, table: pd.DataFrame, arms: Sequence[str], headings: Sequenc
             color="white" if dark else "black",
             fontweight="bold" if row["tied"] else "normal",
         )
-    ax.imshow(shade, cmap=style.ramp(*SHADES, missing=MISSING), vmin=0, vmax=1, aspect="auto")
+    ax.imshow(shade, cmap=style.ramp(*SHADES), vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(len(headings)), headings, rotation=90)
     ax.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
     ax.tick_params(axis="y", length=0)

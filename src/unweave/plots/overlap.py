@@ -17,7 +17,7 @@ from unweave.plots.sentences import grid
 from unweave.results.references import References
 
 WITHIN, BEYOND = "", "with features of no term"
-SHADES, MISSING = ("#FFFFFF", "#7A2E5D"), "#ECECEC"
+SHADES = ("#FFFFFF", "#7A2E5D")
 """From no overlap to the largest."""
 ORDER = {
     "weekday": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
@@ -46,18 +46,17 @@ def draw(
     selection = Selection.of(scores, titles)
     model, arm = selection.model, title(titles, "methods", method)
     means = scores[(scores["metric"] == "mean_overlap") & (scores["method"] == method)]
-    handles = [Patch(facecolor=MISSING, label="the feature itself")]
+    handles = [Patch(facecolor=style.MISSING, label="the feature itself")]
     remark = f"{references.remark(model, title(titles, 'models', model))}; {arm}, layer {selection.layer}"
     (frame,) = sheet([3.5], handles, remark)
     axes = frame.axes(len(families), left=0.55, bottom=0.5, top=0.5, gap=(1.0, 0), right=0.75)
+    parts = {}
     for letter, ax, family in zip(ascii_uppercase, axes, families, strict=False):
+        of_family = rows[rows["dataset"] == family]
         values = means[means["dataset"] == family].set_index("label")["value"]
         said = f"mean {values[WITHIN]:.3f}, with features of no term {values[BEYOND]:.3f}"
-        _map(ax, rows[rows["dataset"] == family], family, f"{letter}  {family.capitalize()}s\n     {said}")
-    named = rows.assign(title=[arm] * len(rows))
-    parts = {
-        letter: named[named["dataset"] == family] for letter, family in zip(ascii_uppercase, families, strict=False)
-    }
+        _map(ax, of_family, family, f"{letter}  {family.capitalize()}s\n     {said}")
+        parts[letter] = of_family.assign(title=arm)
     return frame.figure, drawn(parts, titles)
 
 
@@ -67,7 +66,7 @@ def _map(ax: Axes, rows: pd.DataFrame, family: str, heading: str) -> None:
     }
     names = [name for name in ORDER[family] if any(name in pair for pair in values)]
     table = np.array([[values.get(frozenset((one, other)), np.nan) for other in names] for one in names])
-    image = ax.imshow(table, cmap=style.ramp(*SHADES, missing=MISSING), vmin=0)
+    image = ax.imshow(table, cmap=style.ramp(*SHADES), vmin=0)
     ax.grid(visible=False)
     short = [name[:3] for name in names]
     ax.set_xticks(range(len(names)), short, rotation=90)

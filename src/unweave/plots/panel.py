@@ -1,7 +1,8 @@
 """What a panel shows: one metric of every arm, as points, against a free variable, or by layer."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -62,6 +63,7 @@ class Selection:
     """Arm to what it is called."""
     layer: int
     model: str
+    _found: dict[Panel, list[tuple[bool, pd.DataFrame]]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, scores: pd.DataFrame, titles: Titles, methods: Sequence[str] | None = None) -> "Selection":
@@ -91,7 +93,7 @@ class Selection:
         keys = scores["model"] + " " + scores["site"] + " " + scores["method"]
         return cls(scores.assign(arm=keys), names, layer, model)
 
-    @property
+    @cached_property
     def arms(self) -> list[str]:
         """In the order of legends."""
         methods = dict(zip(self.scores["arm"], self.scores["method"], strict=True))
@@ -145,11 +147,12 @@ class Selection:
         place = {arm: number for number, arm in enumerate(self.arms)}
         return rows.sort_values(["arm", "x"], key=lambda c: c.map(place) if c.name == "arm" else c, kind="stable")
 
-    def both(self, panel: Panel) -> Iterator[tuple[bool, pd.DataFrame]]:
+    def both(self, panel: Panel) -> list[tuple[bool, pd.DataFrame]]:
         """Rows of the arms, then of their control: whether they are the control's, and the rows."""
-        yield False, self.rows(panel, panel.label)
-        if panel.control is not None:
-            yield True, self.rows(panel, panel.control)
+        if panel not in self._found:
+            labels = [panel.label] if panel.control is None else [panel.label, panel.control]
+            self._found[panel] = [(place > 0, self.rows(panel, label)) for place, label in enumerate(labels)]
+        return self._found[panel]
 
     def present(self, panels: Sequence[Panel]) -> list[str]:
         """Arms that any of the panels shows, in the order of legends."""

@@ -24,6 +24,8 @@ FEW, MOST_MARKS = 6, 10
 """Points of a curve up to which intervals are bars, not a band; marks on a curve of many points."""
 MUTED = "#595959"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MISSING = "#ECECEC"
+"""Ground of cells of a map that hold no number."""
 PAPER_SHADE = "#F4F1EA"
 """Ground of panels that show numbers which somebody else published."""
 
@@ -214,9 +216,9 @@ def _plain(value: float) -> str:
     return ("" if factor == 1 else f"{factor:g}·") + f"10{str(int(power)).translate(SUPERSCRIPTS)}"
 
 
-def ramp(first: str, last: str, missing: str) -> Colormap:
-    """Colours between two, and one of missing values."""
-    return LinearSegmentedColormap.from_list("ramp", [first, last]).with_extremes(bad=missing)
+def ramp(first: str, last: str) -> Colormap:
+    """Colours between two, and that of missing values."""
+    return LinearSegmentedColormap.from_list("ramp", [first, last]).with_extremes(bad=MISSING)
 
 
 def layers_axis(ax: Axes, layers: Iterable[int]) -> None:
