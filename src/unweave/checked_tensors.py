@@ -21,7 +21,8 @@ class DamagedFileError(Exception):
     """What was read is not what was written."""
 
 
-def _hash(tensor: Tensor) -> str:
+def sha256_of_tensor(tensor: Tensor) -> str:
+    """Hex SHA-256 of the type, shape and values of a contiguous tensor on the CPU."""
     digest = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
     digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -33,7 +34,7 @@ def _hash_of_text(text: str) -> str:
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write contiguous tensors on the CPU with `metadata`."""
-    hashes = {name: _hash(tensor) for name, tensor in tensors.items()}
+    hashes = {name: sha256_of_tensor(tensor) for name, tensor in tensors.items()}
     content = json.dumps({"metadata": dict(metadata), "sha256": hashes}, sort_keys=True)
     save_file(dict(tensors), path, {ENTRY: f"{_hash_of_text(content)} {content}"})
 
@@ -74,7 +75,7 @@ def read(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             # Cloned: products of a matrix that is not aligned as torch allocates may differ in the last bit.
             tensors = {name: file.get_tensor(name).clone() for name in names or hashes}
-        changed = [name for name, tensor in tensors.items() if _hash(tensor) != hashes[name]]
+        changed = [name for name, tensor in tensors.items() if sha256_of_tensor(tensor) != hashes[name]]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{path}: {error}") from None
     if changed:

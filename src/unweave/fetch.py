@@ -17,6 +17,7 @@ from unweave.files import require_free_space, sha256_of, staged_file
 WHEEL_SPACE = 200_000_000
 # RuntimeError: an encrypted member, or one that is compressed in an unknown way.
 UNREADABLE = (ValueError, EOFError, OSError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive raises."""
 
 
 def fetch_wheel(source: PypiSource, target: Path) -> None:

@@ -81,6 +81,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_json(content: Any) -> str:
+    """Hex SHA-256 of what JSON says, in whatever order its keys stand."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def require_free_space(folder: Path, needed_bytes: int, purpose: str) -> None:
     """Raise UnweaveError if the file system of `folder` cannot hold `needed_bytes` and a tenth more."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -225,6 +225,7 @@ class Plan:
 
     def _check_evaluated(self) -> None:
         """No evaluation, and no layer or method that one names, may drop out for want of a dictionary."""
+        scored = {evaluation for evaluation, _ in self.scores}
         for i, plan in enumerate(self.config.evaluations):
             where = f"{self.where}: evaluations[{i}]"
             there = [fit for fit in self.fits if plan.layers is None or fit.layer in plan.layers]
@@ -242,7 +243,7 @@ class Plan:
                             f"{where}.{key}: {plan.evaluation} has no dictionary to score for {name}: leave it out, or "
                             f"add one to `dictionaries`; there are some for {known}"
                         )
-            if plan.evaluation not in dict(self.scores):
+            if plan.evaluation not in scored:
                 raise UnweaveError(
                     f"{where}.evaluation: {plan.evaluation} has no dictionary to score: name it in `evaluations` of "
                     "one of `dictionaries`, or leave it out"

@@ -1,6 +1,5 @@
 """Where a result came from: written beside it, never into it, so that results stay byte-stable."""
 
-import hashlib
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ from typing import Any
 
 from unweave.config import PROJECT
 from unweave.errors import UnweaveError
-from unweave.files import MANIFEST, sha256_of, write_json
+from unweave.files import MANIFEST, sha256_of, sha256_of_json, write_json
 
 SUFFIX = ".provenance.json"
 TENSORS = {".h5", ".safetensors"}
@@ -52,11 +51,6 @@ def _git(*arguments: str) -> str | None:
     return run.stdout.strip() if run.returncode == 0 else None
 
 
-def _hash_of(content: Any) -> str:
-    """SHA-256 of what JSON says, in whatever order."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def _damaged(path: Path) -> UnweaveError:
     return UnweaveError(f"{sidecar(path)}: a damaged record: delete {path} and run again")
 
@@ -74,7 +68,7 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(sidecar(path).read_text(encoding="utf-8"))
         sealed = {name: value for name, value in content.items() if name != SEAL}
-        sound = SEAL not in content or content[SEAL] == _hash_of(sealed)
+        sound = SEAL not in content or content[SEAL] == sha256_of_json(sealed)
     except (ValueError, AttributeError, RecursionError):
         raise _damaged(path) from None
     if not sound:
@@ -239,7 +233,7 @@ def record(
     content = {
         "stage": stage,
         "spec": spec,
-        "config_sha256": _hash_of(spec),
+        "config_sha256": sha256_of_json(spec),
         "inputs": {str(path): recorded_sha256(path) for path in inputs},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(status) if status is not None else None,
@@ -257,4 +251,4 @@ def record(
         for folder in folders:
             files |= _within(folder, output)
         stated = {**content, "sha256": sha256_of(output), "files": files, "output": str(output)}
-        write_json(sidecar(output), {**stated, SEAL: _hash_of(stated)})
+        write_json(sidecar(output), {**stated, SEAL: sha256_of_json(stated)})

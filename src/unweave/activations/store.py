@@ -84,6 +84,23 @@ def read_attributes(path: Path) -> dict[str, Any]:
         }
 
 
+def require_harvested_from(path: Path, dataset_folder: Path) -> None:
+    """Compare the data set that an activation file was harvested from with one on this disk.
+
+    Raises
+    ------
+    UnweaveError
+        if it is another, or as `opened`.
+    """
+    # Who reads no text need not wait a second for this import.
+    from unweave.datasets.stored import hash_dataset
+
+    if read_attributes(path).get("dataset_sha256") != hash_dataset(dataset_folder):
+        raise UnweaveError(
+            f"{path}: was harvested from another version of {dataset_folder}: delete it and run `snakemake {path}`"
+        )
+
+
 def read_tokens(path: Path) -> StoredTokens:
     """Token ids, documents and positions of the rows of an activation file.
 

@@ -4,10 +4,8 @@ import csv
 import gzip
 import io
 import json
-import lzma
 import sys
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import PurePosixPath
@@ -16,21 +14,13 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unweave import fetch
 from unweave.datasets.document import Place, require_file
 from unweave.errors import UnweaveError
 
 FORMATS = ".csv, .tsv, .jsonl, .parquet, also in .gz, .zst or .zip"
-UNREADABLE = (
-    ValueError,
-    csv.Error,
-    EOFError,
-    OSError,
-    RuntimeError,  # an encrypted or unknown zip member, or JSON that is nested too deeply
-    lzma.LZMAError,
-    pa.ArrowException,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+UNREADABLE = (*fetch.UNREADABLE, csv.Error, pa.ArrowException)
+"""What reading a damaged table raises; RuntimeError also of JSON that is nested too deeply."""
 
 
 def rows(place: Place) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,6 @@ No evaluation needs a judge. Where one is configured, its answers are kept on di
 can be made again without asking, and without paying, twice.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -22,7 +21,7 @@ from pydantic import AfterValidator, Field
 
 from unweave.config import Strict
 from unweave.errors import UnweaveError
-from unweave.files import staged_file
+from unweave.files import sha256_of_json, staged_file
 
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 120
@@ -70,14 +69,10 @@ class JudgeSettings(Strict):
     )
 
 
-def _sha256(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def _entry(content: dict[str, str], answer: str) -> dict[str, str]:
     """Question and answer as they are kept, with a hash that tells whether they are damaged."""
     kept = {**content, "answer": answer}
-    return {**kept, "sha256": _sha256(kept)}
+    return {**kept, "sha256": sha256_of_json(kept)}
 
 
 def _remembered(path: Path, content: dict[str, str]) -> str | None:
@@ -113,7 +108,7 @@ class Judge:
             if the server cannot be reached or answers something else.
         """
         content = {"model": self._settings.model, "question": question}
-        name = _sha256(content)
+        name = sha256_of_json(content)
         path = Path(self._settings.cache) / name[:2] / f"{name}.json"
         if (answer := _remembered(path, content)) is None:
             answer = self._request(question)

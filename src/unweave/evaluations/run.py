@@ -1,6 +1,5 @@
 """The stage that evaluates one dictionary: stored files in, one score table out."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -12,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from unweave.activations.source import Activations
-from unweave.activations.store import StoredActivations, StoredTokens, read_attributes, read_tokens
+from unweave.activations.store import StoredActivations, StoredTokens, read_tokens, require_harvested_from
 from unweave.config import EvaluationEntry, validated
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import Corpus, EvaluationData, Refit, evaluation_module
-from unweave.files import MANIFEST
+from unweave.files import MANIFEST, sha256_of_json
 from unweave.fingerprint import fingerprint
 from unweave.methods import dictionary as dictionaries
 from unweave.methods.dictionary import Dictionary, Fit
@@ -66,14 +65,10 @@ class StoredCorpus:
     @cached_property
     def _dataset(self) -> "datasets.Dataset":
         # An evaluation that reads no text need not wait a second for this import.
-        from unweave.datasets.stored import hash_dataset, load_dataset
+        from unweave.datasets.stored import load_dataset
 
         dataset = load_dataset(self._dataset_folder)
-        if read_attributes(self._activation_path).get("dataset_sha256") != hash_dataset(self._dataset_folder):
-            raise UnweaveError(
-                f"{self._activation_path}: was harvested from another version of {self._dataset_folder}: "
-                f"delete it and run `snakemake {self._activation_path}`"
-            )
+        require_harvested_from(self._activation_path, self._dataset_folder)
         return dataset
 
     @cached_property
@@ -192,4 +187,4 @@ def _settings_of(dictionary_folder: Path) -> dict[str, Any]:
 
 
 def _hash(*content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_of_json(content)[:16]

@@ -1,7 +1,5 @@
 """The stage that fits one dictionary: stored activations of one layer and one registry entry in, a folder out."""
 
-import hashlib
-import json
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +12,10 @@ from numpy.typing import NDArray
 
 from unweave.activations.opening import open_activations
 from unweave.activations.source import Activations
-from unweave.activations.store import read_attributes, read_tokens
+from unweave.activations.store import read_tokens, require_harvested_from
 from unweave.config import MethodEntry, validated
 from unweave.errors import UnweaveError
+from unweave.files import sha256_of_json
 from unweave.fingerprint import fingerprint
 from unweave.methods.checkpoint import Checkpoint
 from unweave.methods.dictionary import save
@@ -91,7 +90,7 @@ def fit_dictionary(
         activations.labels = training_labels(activations_path, text_folder)
         activations.documents = read_tokens(activations_path).docs
     code = fingerprint(__name__, module.__name__)
-    identity = hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode()).hexdigest()
+    identity = sha256_of_json([facts, code])
     checkpoint = Checkpoint(folder.with_name(f".{folder.name}.checkpoint"), identity)
     try:
         check_finite(activations)
@@ -127,14 +126,10 @@ def training_labels(activations_path: Path, text_folder: Path) -> NDArray[np.int
     UnweaveError
         if the activations were harvested from other texts.
     """
-    from unweave.datasets.stored import hash_dataset, load_dataset
+    from unweave.datasets.stored import load_dataset
 
     dataset = load_dataset(text_folder)
-    if read_attributes(activations_path).get("dataset_sha256") != hash_dataset(text_folder):
-        raise UnweaveError(
-            f"{activations_path}: was harvested from another version of {text_folder}: delete it and run "
-            f"`snakemake {activations_path}`"
-        )
+    require_harvested_from(activations_path, text_folder)
     docs = read_tokens(activations_path).docs
     labels: NDArray[np.int64] = np.asarray(dataset["label"], dtype=np.int64)[docs]
     labels[np.asarray(dataset["split"])[docs] != "train"] = -1

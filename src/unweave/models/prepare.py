@@ -2,8 +2,6 @@
 
 import errno
 import fnmatch
-import hashlib
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from unweave.config import PROJECT, Architecture, HubSource, LocalSource, ModelEntry, PypiSource
 from unweave.errors import UnweaveError
 from unweave.fetch import extract_member
-from unweave.files import MANIFEST, require_free_space, sha256_of, staged_folder, write_json
+from unweave.files import MANIFEST, require_free_space, sha256_of, sha256_of_json, staged_folder, write_json
 from unweave.hub_cache import require_as_published
 from unweave.models.gguf import convert_gguf
 from unweave.models.language_model import load_transformers
@@ -215,7 +213,7 @@ def _revision(entry: ModelEntry, files: dict[str, str]) -> str:
         return source.revision + fresh
     if isinstance(source, PypiSource):
         return f"{source.project}=={source.version}{fresh}"
-    return "sha256:" + hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest() + fresh
+    return f"sha256:{sha256_of_json(files)}{fresh}"
 
 
 def perplexity(model: PreTrainedModel, ids: Tensor, window: int, prefix: Sequence[int] = ()) -> tuple[float, int]:

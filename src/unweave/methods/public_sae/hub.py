@@ -1,15 +1,15 @@
 """Downloading a release through sae-lens, which knows the formats of its publishers."""
 
 import errno
-import hashlib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from unweave.checked_tensors import sha256_of_tensor
 from unweave.errors import UnweaveError
+from unweave.files import sha256_of_json
 from unweave.methods.public_sae.released import Released, released
 from unweave.methods.public_sae.settings import Correction
 
@@ -38,12 +38,8 @@ def _registry_facts(release: str, sae_id: str) -> dict[str, Any]:
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Hex SHA-256 of names, shapes and values, in order of the names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    """Hex SHA-256 of names, types, shapes and values."""
+    return sha256_of_json({name: sha256_of_tensor(tensor.contiguous()) for name, tensor in tensors.items()})
 
 
 def download(release: str, sae_id: str, correction: Correction) -> tuple[Released, dict[str, Any]]:
