@@ -14,6 +14,7 @@ from benchmarks.data import FOLDER, LAYER, Data
 from benchmarks.goal import Goal, paired, seconds
 from benchmarks.sae import Size, our_step, weights
 from unweave.activations.batches import Batches
+from unweave.activations.layout import read_attributes
 from unweave.activations.store import StoredTokens, opened
 from unweave.activations.writer import write_store
 
@@ -39,7 +40,7 @@ def _random_rows(path: Path) -> None:
     generator = np.random.default_rng(0)
     with opened(path) as file:
         rows = file[f"acts/{LAYER}"]
-        is_bfloat16 = file.attrs["stored_dtype"] == "bfloat16"
+        is_bfloat16 = read_attributes(file)["stored_dtype"] == "bfloat16"
         for _ in range(RANDOM_BATCHES):
             chosen = np.sort(generator.choice(len(rows), BATCH, replace=False))
             block = torch.from_numpy(rows[chosen])

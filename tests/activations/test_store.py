@@ -164,6 +164,18 @@ def test_a_file_of_another_layout_is_refused_before_anything_is_read(path: Path,
         assert "\n" not in str(error.value)
 
 
+def test_no_text_lies_in_a_heap_that_hdf5_does_not_check(path: Path) -> None:
+    with h5py.File(path) as file:
+        assert not any(file.attrs.get_id(name).dtype.hasobject for name in file.attrs)
+    assert b"GCOL" not in path.read_bytes()
+
+
+def test_texts_of_earlier_files_are_read_too(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["model"] = "tiny é"
+    assert read_attributes(path)["model"] == "tiny é"
+
+
 def test_a_file_of_another_schema_is_refused(path: Path) -> None:
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = "activations/0"

@@ -1,5 +1,8 @@
 """How an activation file is laid out: names, types and shapes are checked when one is opened, before any value."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import h5py
 import numpy as np
 
@@ -10,6 +13,27 @@ STORED: dict[str, type[np.generic]] = {BFLOAT16: np.uint16, "float16": np.float1
 
 class LayoutError(Exception):
     """Something is of another schema, type or shape than in an activation file."""
+
+
+def write_attributes(file: h5py.File, attributes: Mapping[str, Any]) -> None:
+    """Write root attributes, texts with a fixed length.
+
+    HDF5 keeps text of any other kind in a heap without a checksum, and reads on for ever where that is damaged.
+    """
+    for name, value in attributes.items():
+        file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
+
+
+def read_attributes(file: h5py.File) -> dict[str, Any]:
+    """Root attributes by name, as Python values."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for name, value in sorted(_decoded(file).items())
+    }
+
+
+def _decoded(file: h5py.File) -> dict[str, Any]:
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
 
 
 def check(file: h5py.File) -> None:
@@ -23,7 +47,7 @@ def check(file: h5py.File) -> None:
         if something is missing.
     """
     try:
-        attributes = dict(file.attrs)
+        attributes = _decoded(file)
         schema = attributes.get("schema")
         if not isinstance(schema, str) or schema != SCHEMA:
             raise LayoutError(f"its schema is {schema!r}, not {SCHEMA!r}")

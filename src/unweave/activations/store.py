@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
+from unweave.activations import layout
 from unweave.activations.layout import BFLOAT16, LayoutError, check
 from unweave.activations.source import Activations, Statistics
 from unweave.errors import UnweaveError
@@ -78,10 +79,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
         as `opened`.
     """
     with opened(path) as file:
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-            for name, value in sorted(file.attrs.items())
-        }
+        return layout.read_attributes(file)
 
 
 def require_harvested_from(path: Path, dataset_folder: Path) -> None:
@@ -148,13 +146,13 @@ class StoredActivations(Activations):
                     f"{path}: has no layer {layer}, only {known}: add it to the layers that are harvested"
                 )
             self.n, self.d = file[f"acts/{layer}"].shape
-            self.site = str(file.attrs.get("site", ""))
+            self.site = str(layout.read_attributes(file).get("site", ""))
 
     @override
     def slices(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
         with opened(self.path) as file:
             rows = file[f"acts/{self.layer}"]
-            is_bfloat16 = file.attrs["stored_dtype"] == BFLOAT16
+            is_bfloat16 = layout.read_attributes(file)["stored_dtype"] == BFLOAT16
             for start, stop in ranges:
                 block = torch.from_numpy(rows[start:stop])
                 yield (block.view(torch.bfloat16) if is_bfloat16 else block).to(torch.float32)

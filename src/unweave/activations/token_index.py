@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from unweave.activations.documents import Document
 from unweave.activations.harvest import Job, attributes_of, planned
-from unweave.activations.layout import SCHEMA
+from unweave.activations.layout import SCHEMA, write_attributes
 from unweave.activations.reading import check_finite, read_part, rows_of
 from unweave.activations.source import Activations, Statistics
 from unweave.activations.statistics import StatisticsAccumulator
@@ -69,7 +69,7 @@ def index_tokens(
         layers = job.settings.layers_of(site)  # type: ignore[arg-type]
         with staged_file(path) as partial, h5py.File(partial, "w", libver="v110") as file:
             size = width(job.model, site)  # type: ignore[arg-type]
-            file.attrs.update(attributes | {"site": site, "layers": layers, "width": size})
+            write_attributes(file, attributes | {"site": site, "layers": layers, "width": size})
             _write_tokens(job, file)
             for layer in layers:
                 write_statistics(file, layer, moments[HookPoint(site, layer)])  # type: ignore[arg-type]

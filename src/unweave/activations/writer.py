@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unweave.activations.layout import SCHEMA
+from unweave.activations.layout import SCHEMA, write_attributes
 from unweave.activations.statistics import StatisticsAccumulator
 from unweave.activations.store import StoredActivations, StoredTokens, is_finite, read_tokens
 from unweave.errors import UnweaveError
@@ -46,9 +46,8 @@ def write_store(
     with staged_file(path) as partial:
         with h5py.File(partial, "w", libver="v110") as file:
             name = str(dtype).removeprefix("torch.")
-            file.attrs.update(
-                {"schema": SCHEMA, "width": width, "stored_dtype": name, "filters": FILTERS, **attributes}
-            )
+            facts = {"schema": SCHEMA, "width": width, "stored_dtype": name, "filters": FILTERS}
+            write_attributes(file, facts | dict(attributes))
             for key, values in (("id", tokens.ids), ("doc", tokens.docs), ("pos", tokens.positions)):
                 _create(file, f"tokens/{key}", (n,), np.dtype(np.int32), CHUNK_ROWS)[:] = values
             for layer, blocks in rows.items():
