@@ -83,7 +83,7 @@ def test_a_notebook_is_executed_as_the_workflow_does_it(item, synthetic, titles,
     assert_says_what_we_see(tmp_path / f"{item}.ipynb")
     page = (tmp_path / f"{item}.html").read_text(encoding="utf-8")
     assert f'<img src="{item}.png"' in page
-    assert "http" not in page.partition("<body>")[0]
+    assert "://" not in page.partition("<body>")[0]
     assert not re.findall(r'src="http', page)
 
 
