@@ -27,7 +27,7 @@ titles = {}  # registry keys to the names that the figure prints
 # lowers the entropy of a prompt whatever is learned. Where the error is near 1 the codes have collapsed and their
 # bits say nothing; the dimensions that the rows spread over need no fit.
 #
-# **What differs**: one data set, 256 prompts, at most four demonstrations.
+# **What differs**: one data set, 512 prompts, at most four demonstrations.
 #
 # The embedded run uses a small instruction-tuned model with 4-bit-rounded weights and news text, so compare arms
 # with each other here, not with the paper's models.

@@ -45,14 +45,20 @@ class Settings(Strict):
     shots: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2)] = Field(
         default=[0, 1, 2, 4], description="demonstrations of a prompt"
     )
-    prompts: Annotated[int, Field(ge=16)] = Field(default=256, description="for each number of demonstrations")
+    prompts: Annotated[int, Field(ge=16)] = Field(default=512, description="for each number of demonstrations")
     longest: Annotated[int, Field(ge=1)] = Field(default=30, description="words of a text at most")
     answered: Annotated[int, Field(ge=2)] = Field(default=64, description="prompts that the whole model answers")
     k: Annotated[int, Field(ge=1)] = Field(
         default=32, description="features that fire on a token of a dense dictionary, and signs of principal components"
     )
     replaced: dict[str, Any] = Field(
-        default={"tokens": 40_000, "expansion": 1, "batch_size": 64, "validation_fraction": 0.0},
+        default={
+            "tokens": 100_000,
+            "batch_size": 64,
+            "learning_rate": 5.0e-4,
+            "entropy_weight": 1.0e-5,
+            "validation_fraction": 0.0,
+        },
         description="settings of the method that take other values here, where it has them",
     )
 
