@@ -120,7 +120,8 @@ lock: ## rewrite the locks in envs from pyproject.toml (needs uv)
 
 audit: ## look up known vulnerabilities of the locked packages (asks pypi.org)
 	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement envs/requirements.txt --progress-spinner off
+	.venv-audit/bin/pip-audit --strict --disable-pip --requirement envs/requirements.txt --requirement envs/requirements-dev.txt
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps --requirement envs/torch.txt
 
 clean: ## delete results and environment, keep figures
 	rm -rf results logs $(VENV) $(PEERS) $(GOLDEN) .venv-audit .venv-mutants .snakemake
