@@ -17,7 +17,7 @@ from unweave.plots import style
 from unweave.plots.layout import LETTER, MARGIN, WIDTH, Frame, sheet
 from unweave.plots.panel import LAYER, Panel, Selection
 from unweave.plots.selection import Titles, drawn, title
-from unweave.plots.sentences import grid
+from unweave.plots.sentences import grid, with_interval
 from unweave.results.references import References
 
 HEADLINE = ("ica-v2", "bae", "snmf", "sasa", "sae-topk", "pca", "random", "sae-untrained")
@@ -251,7 +251,7 @@ def printed(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> pd.DataFra
         letter = next(letters)
         rows = data[(data["panel"] == letter) & (data["label"] == panel.label)]
         texts = [
-            _number(*numbers)
+            with_interval(numbers)
             for numbers in zip(*(rows[name].tolist() for name in ("value", "ci_low", "ci_high")), strict=True)
         ]
         name = f"{panel.title} ({panel.axis})"
@@ -280,7 +280,7 @@ def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
         ranked = own.sort_values("value", ascending=False, kind="stable")
         columns = [ranked[column].tolist() for column in ("title", "value", "ci_low", "ci_high")]
         cells = [
-            [name, _number(*numbers), *([beside.get(name, "")] if panel.control else [])]
+            [name, with_interval(numbers), *([beside.get(name, "")] if panel.control else [])]
             for name, *numbers in zip(*columns, strict=True)
         ]
         header = [
@@ -290,7 +290,3 @@ def findings(data: pd.DataFrame, panels: Sequence[Sequence[Panel]]) -> str:
         ]
         parts.append(grid(header, cells))
     return "\n".join(parts)
-
-
-def _number(value: float, low: float, high: float) -> str:
-    return f"{value:.3g}" if pd.isna(low) else f"{value:.3g} ({low:.3g} to {high:.3g})"

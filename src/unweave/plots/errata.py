@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from unweave.plots import style
 from unweave.plots.layout import LETTER, MARGIN, WIDTH, sheet
 from unweave.plots.selection import Titles, title
-from unweave.plots.sentences import grid, literal
+from unweave.plots.sentences import grid, literal, with_interval
 from unweave.results.errata import Erratum
 from unweave.results.references import References
 
@@ -111,9 +111,7 @@ def _interval(row: pd.Series, side: str) -> str:
 
 def _change(row: pd.Series) -> str:
     value, low, high = row["difference"], row["ci_low"], row["ci_high"]
-    if pd.isna(value):
-        return ""
-    return f"{value:+.3g}" if pd.isna(low) else f"{value:+.3g} ({low:+.3g} to {high:+.3g})"
+    return "" if pd.isna(value) else with_interval((value, low, high), "+.3g")
 
 
 def printed(table: pd.DataFrame) -> pd.DataFrame:

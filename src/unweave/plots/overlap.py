@@ -13,9 +13,10 @@ from unweave.plots import style
 from unweave.plots.layout import sheet
 from unweave.plots.panel import Selection
 from unweave.plots.selection import Titles, drawn, title
-from unweave.plots.sentences import grid
+from unweave.plots.sentences import grid, with_interval
 from unweave.results.references import References
 
+NUMBERS = ["value", "ci_low", "ci_high"]
 WITHIN, BEYOND = "", "with features of no term"
 SHADES = ("#FFFFFF", "#7A2E5D")
 """From no overlap to the largest."""
@@ -85,11 +86,7 @@ def findings(scores: pd.DataFrame, titles: Titles) -> str:
             [
                 str(family),
                 title(titles, "methods", str(method)),
-                *(_number(by_label[label]) for label in (WITHIN, BEYOND)),
+                *(with_interval(by_label[label][NUMBERS], ".3f") for label in (WITHIN, BEYOND)),
             ]
         )
     return grid(["family", "arm", "overlap within the family", "with features of no term"], cells)
-
-
-def _number(row: pd.Series) -> str:
-    return f"{row['value']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"

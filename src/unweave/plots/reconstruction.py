@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from unweave.plots import style
 from unweave.plots.layout import Frame, sheet
 from unweave.plots.selection import THIS_RUN, Titles, drawn, measured, over_layers, over_unseen, subject, text_of, title
-from unweave.plots.sentences import bullets, claim, count_leads, fair_pairs, grid
+from unweave.plots.sentences import bullets, claim, count_leads, fair_pairs, grid, with_interval
 from unweave.results.references import References
 
 ITEM = "fig7_reconstruction"
@@ -149,8 +149,12 @@ def _patching_grid(ours: pd.DataFrame) -> str:
     rows = ours[ours["panel"].isin(["C", "D"]) & (ours["x_name"] == "k")]
     columns = [(metric, k) for metric in ("ce_recovered", "kl") for k in sorted(rows["x"].unique())]
     cells = {
-        (row.method, row.metric, row.x): f"{row.value:.2f} ({row.ci_low:.2f} to {row.ci_high:.2f})"
-        for row in rows.itertuples()
+        tuple(where): with_interval(numbers, ".2f")
+        for *where, numbers in zip(
+            *(rows[name].tolist() for name in ("method", "metric", "x")),
+            rows[["value", "ci_low", "ci_high"]].to_numpy(),
+            strict=True,
+        )
     }
     names = {"ce_recovered": "loss recovered", "kl": "KL (nats)"}
     header = [f"{text_of(rows['layers'].iloc[0])}", *(f"{names[metric]}, k = {k:g}" for metric, k in columns)]

@@ -129,15 +129,27 @@ def fair_pairs(methods: Iterable[str]) -> list[tuple[str, str]]:
 
 def count_leads(ours: pd.DataFrame, other: pd.DataFrame, on: Sequence[str]) -> str | None:
     """Count where the first of two arms is higher or lower; a difference counts where the intervals do not overlap."""
-    both = ours.merge(other, on=list(on), suffixes=("", "_other"))
-    if both.empty:
+    ahead, behind, level = leads(ours, other, on)
+    compared = ahead + behind + level
+    if not compared:
         return None
-    ahead = int((both["ci_low"] > both["ci_high_other"]).sum())
-    behind = int((both["ci_high"] < both["ci_low_other"]).sum())
-    level = len(both) - ahead - behind
     parts = {"higher": ahead, "lower": behind, "not told apart (intervals overlap)": level}
     said = ", ".join(f"{name} at {count}" for name, count in parts.items() if count)
-    return f"{said} of {len(both)} {'layer' if len(both) == 1 else 'layers'}"
+    return f"{said} of {compared} {'layer' if compared == 1 else 'layers'}"
+
+
+def leads(ours: pd.DataFrame, other: pd.DataFrame, on: Sequence[str]) -> tuple[int, int, int]:
+    """How often the interval of the first of two arms lies above, below and across that of the other."""
+    both = ours.merge(other, on=list(on), suffixes=("", "_other"))
+    ahead = int((both["ci_low"] > both["ci_high_other"]).sum())
+    behind = int((both["ci_high"] < both["ci_low_other"]).sum())
+    return ahead, behind, len(both) - ahead - behind
+
+
+def with_interval(numbers: Iterable[float], form: str = ".3g") -> str:
+    """`0.31 (0.28 to 0.35)` of a value and the ends of its interval, or the value alone where nothing was resampled."""
+    value, low, high = numbers
+    return f"{value:{form}}" if pd.isna(low) else f"{value:{form}} ({low:{form}} to {high:{form}})"
 
 
 def span(values: pd.Series, form: str = ".3g") -> str:

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from unweave.plots import style
 from unweave.plots.layout import sheet
 from unweave.plots.selection import THIS_RUN, Titles, drawn, measured, subject, title
-from unweave.plots.sentences import bullets, claim, fair_pairs, grid, span
+from unweave.plots.sentences import bullets, claim, fair_pairs, grid, leads, span, with_interval
 from unweave.results.references import References
 
 ITEM = "sparse_probing"
@@ -181,9 +181,7 @@ def _cell(rows: pd.DataFrame, k: int) -> str:
     if at_k.empty:
         return ""
     row = at_k.iloc[0]
-    return f"{row['value']:.3f}" + (
-        f" ({row['ci_low']:.3f} to {row['ci_high']:.3f})" if pd.notna(row["ci_low"]) else ""
-    )
+    return with_interval(row[["value", "ci_low", "ci_high"]], ".3f")
 
 
 def _sentences(ours: pd.DataFrame) -> list[str]:
@@ -192,15 +190,12 @@ def _sentences(ours: pd.DataFrame) -> list[str]:
     curves = means[means["label"] == ""]
     lines = []
     for arm, other in fair_pairs(curves["method"]):
-        both = curves[curves["method"] == arm].merge(
-            curves[curves["method"] == other], on=["layers", "x"], suffixes=("", "_other")
-        )
-        if both.empty:
+        own, others = (curves[curves["method"] == method] for method in (arm, other))
+        ahead, behind, level = leads(own, others, ["layers", "x"])
+        if not (compared := ahead + behind + level):
             continue
-        ahead = int((both["ci_low"] > both["ci_high_other"]).sum())
-        behind = int((both["ci_high"] < both["ci_low_other"]).sum())
         lines.append(
-            f"{titles[arm]} against {titles[other]}, all k and layers: higher in {ahead} of {len(both)} comparisons, "
+            f"{titles[arm]} against {titles[other]}, all k and layers: higher in {ahead} of {compared} comparisons, "
             f"lower in {behind}, intervals overlap in the rest"
         )
     gain = ours[(ours["panel"] == "text") & ours["x"].isin(FEW)]
