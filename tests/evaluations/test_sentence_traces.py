@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from unweave.activations.store import StoredTokens
 from unweave.config import validated
 from unweave.errors import UnweaveError
-from unweave.evaluations.sentence_traces import Settings, divisions, evaluate
+from unweave.evaluations.sentence_traces import Settings, divisions, evaluate, run_length
 from unweave.methods.linear import LinearDictionary
 
 D, SENSE_COMPONENT = 6, 4
@@ -118,3 +118,36 @@ def test_divisions_are_all_different_and_the_true_one_leads(first, second):
     masks = [tuple(mask.tolist()) for mask in divisions(first + second, first)]
     assert masks[0] == (True,) * first + (False,) * second
     assert len(set(masks)) == len(masks) == comb(first + second, first) // (2 if first == second else 1)
+
+
+@pytest.mark.parametrize(
+    ("trace", "length"),
+    [([0, 0, 4, 0], 1), ([0, 2, -4, 3, 1], 3), ([5, 5, 5], 3), ([4, 1, 2, 2], 1), ([2, 2, 1, 4], 1), ([3, 4], 2)],
+)
+def test_a_run_is_what_stays_at_half_of_the_largest_code_around_it(trace, length):
+    assert run_length(np.array(trace, dtype=float)) == length
+
+
+@given(st.lists(st.integers(-100, 100), min_size=1, max_size=20), st.integers(1, 1000))
+def test_a_run_knows_neither_sign_nor_scale_and_is_no_longer_than_the_sentence(trace, scale):
+    codes = np.array(trace, dtype=float)
+    length = run_length(codes)
+    assert 1 <= length <= len(trace)
+    assert run_length(-codes * scale) == length
+
+
+def test_a_smooth_trace_runs_on_and_its_shuffled_tokens_do_not(tiny_model_folder, make_corpus, make_data, axes, find):
+    sentence = "he asked the bank for a loan and the bank said that it had no money left to give him"
+    length = len(AutoTokenizer.from_pretrained(tiny_model_folder)(sentence)["input_ids"])
+    x = torch.full((2 * length, D), 0.01)
+    x[length // 2 : length // 2 + 5, 0] = 3.0
+    x[length + 3, 1] = 2.0
+    ids = AutoTokenizer.from_pretrained(tiny_model_folder)(sentence)["input_ids"]
+    corpus = make_corpus(x, documents=2, texts=[sentence] * 2)
+    docs = np.repeat([0, 1], length)
+    corpus.tokens = StoredTokens(np.array(ids * 2), docs, np.zeros_like(docs))
+    scores = evaluate(
+        axes, make_data({"bank": corpus}, tiny_model_folder), Settings(senses={"one": [0], "other": [1]}), 0
+    )
+    smooth = find(scores, metric="run_length", label="")
+    assert smooth > find(scores, metric="run_length", label="shuffled tokens")

@@ -255,6 +255,11 @@ def sentence_traces(run: Run) -> pd.DataFrame:
             for i, value in enumerate((7.0, 2.5, 3.1))
         ]
         rows.append(Score(metric="split_rank", value=1, dataset="bank", n=3, unit="index", higher_is_better=None))
+        run = partial(Score, metric="run_length", dataset="bank", unit="tokens", higher_is_better=None)
+        rows += [
+            run(value=2.0, ci_low=1.5, ci_high=2.5, n=40),
+            run(value=1.2, ci_low=1.1, ci_high=1.4, n=40, label="shuffled tokens"),
+        ]
         tables.append(_rows("sentence-traces", layer, method, rows))
     return pd.concat(tables, ignore_index=True)
 

@@ -7,6 +7,10 @@ within a sense would be pure noise with two sentences each.
 So many components are compared on so few sentences that some separate them by chance. The honest yardstick is the
 largest |separation| under every other division of the sentences into groups of the same sizes: all are reported, and
 the rank of the true one. With 2 + 2 sentences there are only 3 divisions, so rank 1 means no more than "1 in 3".
+
+How smooth a trace is (v1's ridgeline of ICA and of an SAE): `run_length` counts the tokens around its largest |code| in
+a sentence that stay at half of that or above; beside it the same with the sentence's tokens in random order, which
+leaves only what a dense code gives.
 """
 
 from collections.abc import Iterator
@@ -24,11 +28,13 @@ from pydantic import Field
 from unweave.config import Strict
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import Corpus, EvaluationData
+from unweave.evaluations.resampled_scores import mean_score
 from unweave.methods.dictionary import Dictionary
 from unweave.models.language_model import load_tokenizer
 from unweave.results.scores import Score
 
 MAX_DIVISIONS = 20_000
+SHUFFLED = "shuffled tokens"
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +72,31 @@ def separation(codes: Floats, in_first: NDArray[np.bool_], scale: Floats) -> Flo
     """(mean of the first group - mean of the second) / scale of each component; codes (m, F), scale (F,)."""
     difference: Floats = (codes[in_first].mean(axis=0) - codes[~in_first].mean(axis=0)) / scale
     return difference
+
+
+def run_length(trace: Floats) -> int:
+    """Tokens around the maximum of |trace| (T,) without a gap that are at least half as large, itself included."""
+    strong = np.abs(trace) >= np.abs(trace).max() / 2
+    peak = int(np.abs(trace).argmax())
+    before, after = np.cumprod(strong[:peak][::-1]), np.cumprod(strong[peak + 1 :])
+    return 1 + int(before.sum()) + int(after.sum())
+
+
+def _run_lengths(codes: Floats, docs: NDArray[np.integer], strongest: NDArray[np.integer], seed: int) -> list[Floats]:
+    """Run lengths (traces,) as the sentences stand and with their tokens shuffled.
+
+    A trace is that of a component of codes (n, F) that is the `strongest` (n,) of some token of the sentence.
+    """
+    rng = np.random.default_rng(seed)
+    lengths: list[list[int]] = [[], []]
+    for document in np.unique(docs):
+        rows = np.flatnonzero(docs == document)
+        for component in np.unique(strongest[rows]):
+            trace = codes[rows, component]
+            if trace.any():
+                for found, order in zip(lengths, (trace, rng.permutation(trace)), strict=True):
+                    found.append(run_length(order))
+    return [np.array(found, dtype=np.float64) for found in lengths]
 
 
 def _codes_at_target(
@@ -142,4 +173,6 @@ def _scores(
         scores.append(score(metric="largest_separation", value=value, n=n, x_name="split", x=i, label=label))
     rank = 1 + sum(value > largest[0] for value in largest[1:])
     scores.append(score(metric="split_rank", value=rank, n=len(largest), unit="index"))
+    for label, lengths in zip(("", SHUFFLED), _run_lengths(codes, docs, order[:, 0], seed), strict=True):
+        scores.append(mean_score("run_length", lengths, unit="tokens", dataset=name, label=label, seed=seed))
     return scores
