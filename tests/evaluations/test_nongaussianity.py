@@ -32,6 +32,8 @@ def test_shape_agrees_with_scipy(in_memory, row_norm):
     np.testing.assert_allclose(shape.excess_kurtosis, stats.kurtosis(projections), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(shape.skewness, stats.skew(projections), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(shape.logcosh_deviation, contrast, atol=1e-5)
+    coordinates = (row_normalised(x) if row_norm else x).double().numpy().var(axis=0)
+    np.testing.assert_allclose(shape.relative_variance, projections.var(axis=0) / coordinates.mean(), rtol=1e-4)
 
 
 def test_known_distributions_have_their_known_shape(in_memory):
@@ -137,7 +139,7 @@ def test_a_family_of_gaussian_samples_rarely_exceeds_the_limit():
 
 def test_quantiles_are_ordered_and_the_mean_has_an_interval_around_it(make_corpus, make_data, make_dictionary):
     scores = evaluate(make_dictionary(6), make_data({"c": make_corpus(mixed(500, 6))}), Settings(), seed=7)
-    for metric in ("excess_kurtosis", "absolute_skewness", "logcosh_deviation"):
+    for metric in ("excess_kurtosis", "absolute_skewness", "logcosh_deviation", "relative_variance"):
         quantiles = [(s.x, s.value) for s in scores if s.metric == metric and s.x_name == "quantile"]
         assert len(quantiles) == len(Settings().quantiles)
         assert [value for _, value in sorted(quantiles)] == sorted(value for _, value in quantiles)
@@ -166,3 +168,11 @@ def test_the_limit_of_gaussian_samples_is_known():
     variance = 24 * 100 * 98 * 97 / (101**2 * 103 * 105)
     assert gaussian_kurtosis_limit(100, 1) == pytest.approx(-6 / 101 + 1.6448536 * variance**0.5)
     assert gaussian_kurtosis_limit(100, 2) == pytest.approx(-6 / 101 + 1.9545084 * variance**0.5, rel=1e-5)
+
+
+@given(st.integers(0, 100), st.floats(0.01, 100))
+@settings(max_examples=20)
+def test_directions_of_an_orthonormal_basis_have_relative_variance_1_on_average(in_memory, seed, scale):
+    basis = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(seed)))[0]
+    shape = shape_along(in_memory(scale * mixed(200, 5, seed)), basis, row_norm=False)
+    assert shape.relative_variance.mean() == pytest.approx(1, abs=1e-5)

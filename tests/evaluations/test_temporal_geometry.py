@@ -8,10 +8,13 @@ from unweave.errors import UnweaveError
 from unweave.evaluations import temporal_geometry
 from unweave.evaluations.temporal_geometry import Settings, evaluate, unit_of
 from unweave.evaluations.temporal_geometry.circle import circular_r2, order_alignment, permutation_test
-from unweave.evaluations.temporal_geometry.prompts import FAMILIES, TEMPLATES, Terms
+from unweave.evaluations.temporal_geometry.components import standardised_components
+from unweave.evaluations.temporal_geometry.prompts import FAMILIES, PROMPTS, TEMPLATES, Prompt, Terms, read_prompts
 from unweave.methods.dictionary import Traits
 from unweave.methods.linear import LinearDictionary
 from unweave.methods.sasa.dictionary import SubspaceDictionary
+from unweave.models.hook_points import HookPoint
+from unweave.models.language_model import load_language_model
 
 D = 16
 QUICK = Settings(columns=4, permutations=39, random_units=5)
@@ -83,6 +86,10 @@ def planted(monkeypatch):
     terms = Terms(torch.from_numpy(np.array(rows)).float(), np.array(family), np.array(place), np.array(template))
     monkeypatch.setattr(temporal_geometry, "load_language_model", lambda *_: None)
     monkeypatch.setattr(temporal_geometry, "read_terms", lambda *_: terms)
+    along = torch.zeros(3, D)
+    along[1, 0], along[2, 5] = 3, 4
+    prompts = [Prompt([" on", " Monday", " March"], along), Prompt([" a"], torch.zeros(1, D))]
+    monkeypatch.setattr(temporal_geometry, "read_prompts", lambda *_: prompts)
 
 
 def grouped(bias=0.0):
@@ -113,3 +120,48 @@ def test_a_dictionary_that_is_silent_on_the_terms_is_refused(planted, make_data)
     silent.tensors["encoder"] = torch.zeros(D, D)
     with pytest.raises(UnweaveError, match="no feature varies over the weekdays"):
         evaluate(silent, make_data({}), QUICK, 0)
+
+
+def test_the_components_of_a_planted_circle_are_the_circle():
+    points, _ = circle(12, 5, noise=0.01)
+    coordinates, shares = standardised_components(np.hstack([points, np.full((60, 1), 7.0)]), 3)
+    assert shares[:2].sum() == pytest.approx(1, abs=1e-3)
+    radii = np.linalg.norm(coordinates[:, :2], axis=1)
+    assert radii.std() / radii.mean() < 0.05
+    turned = np.unwrap(np.arctan2(coordinates[:12, 1], coordinates[:12, 0]))
+    assert np.abs(np.diff(turned)) == pytest.approx(2 * np.pi / 12, abs=0.1)
+
+
+@given(st.integers(0, 50), st.floats(0.1, 100))
+def test_components_know_neither_the_scale_nor_the_place_of_a_column(seed, scale):
+    points = np.random.default_rng(seed).standard_normal((20, 4)) * [1, 2, 3, 4]
+    one, shares = standardised_components(points, 3)
+    other, again = standardised_components(points * [scale, 1, 1, 1] + [0, 5, 0, 0], 3)
+    assert shares == pytest.approx(again)
+    assert np.abs(one) == pytest.approx(np.abs(other), abs=1e-6)
+
+
+def test_every_measured_sentence_has_a_place_and_its_term(planted, make_data):
+    scores = evaluate(grouped(), make_data({}), QUICK, 0)
+    for family, names in FAMILIES.items():
+        rows = [s for s in scores if s.metric == "first_component" and s.dataset == family]
+        assert {s.label for s in rows} == set(names)
+        assert len(rows) == len(names) * len(TEMPLATES) // 2
+
+
+def test_the_norm_of_a_unit_is_followed_along_the_prompts(planted, make_data):
+    scores = [s for s in evaluate(grouped(), make_data({}), QUICK, 0) if s.metric == "norm"]
+    along = {(s.dataset, s.x_name, s.label): s.value for s in scores}
+    assert along["weekday", "token of prompt 1", " Monday"] == pytest.approx(3)
+    assert along["weekday", "token of prompt 1", " on"] == pytest.approx(0)
+    assert along["month", "token of prompt 1", " March"] == pytest.approx(4)
+    assert along["month", "token of prompt 2", " a"] == pytest.approx(0)
+
+
+def test_prompts_are_read_without_their_first_token(tiny_model_folder):
+    model = load_language_model(tiny_model_folder, torch.float32, torch.device("cpu"))
+    found = read_prompts(model, HookPoint("resid", 0))
+    assert len(found) == len(PROMPTS)
+    assert all(len(prompt.tokens) == len(prompt.x) for prompt in found)
+    lengths = [len(model.tokenizer(text)["input_ids"]) for text in PROMPTS]
+    assert [len(prompt.tokens) + 1 for prompt in found] == lengths

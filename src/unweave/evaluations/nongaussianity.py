@@ -2,7 +2,8 @@
 
 Directions are the unit-norm readers, or the unit-norm atoms of a dictionary without readers; rows are preprocessed as
 the dictionary says. Statistics are those of the population: excess kurtosis m4 / m2^2 - 3, skewness m3 / m2^1.5, and
-the distance |E log cosh(s / sd) - E log cosh(z)| of the FastICA contrast from its value for a standard normal z.
+the distance |E log cosh(s / sd) - E log cosh(z)| of the FastICA contrast from its value for a standard normal z. Beside
+them stands the variance itself, relative to the mean of the coordinates, which is that of an average direction.
 """
 
 import math
@@ -50,6 +51,7 @@ class Shape:
     excess_kurtosis: Floats
     skewness: Floats
     logcosh_deviation: Floats
+    relative_variance: Floats
 
 
 def _log_cosh(z: Tensor) -> Tensor:
@@ -94,6 +96,7 @@ def shape_along(
         excess_kurtosis=fourth / second**2 - 3,
         skewness=third / second**1.5,
         logcosh_deviation=np.abs(contrast - GAUSSIAN_LOGCOSH),
+        relative_variance=variances / (np.trace(statistics.covariance) / wide.shape[1]),
     )
 
 
@@ -122,6 +125,7 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
             "excess_kurtosis": shape.excess_kurtosis,
             "absolute_skewness": np.abs(shape.skewness),
             "logcosh_deviation": shape.logcosh_deviation,
+            "relative_variance": shape.relative_variance,
             "share_above_gaussian": (shape.excess_kurtosis > limit).astype(np.float64),
         }.items():
             spread = [] if metric == "share_above_gaussian" else settings.quantiles

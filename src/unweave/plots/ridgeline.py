@@ -18,9 +18,11 @@ from unweave.results.references import References
 
 ITEM = "ridgeline"
 SHUFFLED = "shuffled tokens"
-ROW_INCHES, ARM_INCHES, NAME_INCHES = 0.17, 0.18, 2.6
+ROW_INCHES, ARM_INCHES, NAME_INCHES = 0.17, 0.24, 2.6
 HEIGHT = 0.9
 """Of a curve, in rows."""
+APART = 0.17
+"""From the middle of its row to a mark, in rows."""
 
 
 @style.house()
@@ -64,7 +66,7 @@ def draw(
     (ax,) = below.axes(1, left=NAME_INCHES, top=0.3)
     _runs(ax, runs, known, titles)
     below.heading("C  Tokens around the largest code that stay at half of it (mean of traces, 95 % interval)")
-    parts = {letter: found for letter, found in zip("AB", traces.values(), strict=False)}
+    parts = dict(zip("AB", traces.values(), strict=False))
     return above.figure, drawn({**parts, "C": runs}, titles)
 
 
@@ -109,10 +111,9 @@ def _runs(ax: Axes, runs: pd.DataFrame, arms: Sequence[str], titles: Titles) -> 
     for place, arm in enumerate(arms):
         look = style.look(arm)
         own = runs[runs["method"] == arm]
-        for label, filled in (("", True), (SHUFFLED, False)):
+        for label, face, shift in (("", look.colour, -APART), (SHUFFLED, "white", APART)):
             found = own[own["label"] == label]
-            face = look.colour if filled else "white"
-            at = pd.Series([place] * len(found), index=found.index)
+            at = pd.Series([place + shift] * len(found), index=found.index)
             ax.hlines(at, found["ci_low"], found["ci_high"], color=look.colour, linewidth=1)
             ax.plot(found["value"], at, look.marker, color=look.colour, markerfacecolor=face)
     ax.set_yticks(range(len(arms)), [fill(title(titles, "methods", arm), 42) for arm in arms])

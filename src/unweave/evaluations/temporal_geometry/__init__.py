@@ -6,10 +6,15 @@ over sentences of half of the templates). On the other half its codes are regres
 templates held out: `circular_r2`, and `order_alignment` |mean exp(i (predicted - true angle))|. The permutation test
 moves whole labels on the circle (`p_value`), so that telling days apart does not pass for their order.
 
+To look at: the first principal components of those codes (`first_component`, `second_component`, at a sentence each;
+`explained_by_component`), and the norm of the unit along a few prompts, the last of them without any term (`norm`).
+
 Controls: units drawn at random among those that fire (`random units`) and all coordinates of the activation, what could
 be reached at most (`whole activation`).
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, cast
 
 import numpy as np
@@ -23,7 +28,8 @@ from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
 from unweave.evaluations.intervals import percentile_interval
 from unweave.evaluations.temporal_geometry.circle import circular_r2, order_alignment, permutation_test
-from unweave.evaluations.temporal_geometry.prompts import FAMILIES, TEMPLATES, Terms, read_terms
+from unweave.evaluations.temporal_geometry.components import standardised_components
+from unweave.evaluations.temporal_geometry.prompts import FAMILIES, TEMPLATES, Terms, read_prompts, read_terms
 from unweave.methods.dictionary import Dictionary
 from unweave.models.hook_points import HookPoint
 from unweave.models.language_model import load_language_model
@@ -33,6 +39,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FOLDS = 3
+COMPONENTS = 3
+"""Principal components whose share of the variance is told."""
 
 
 class Settings(Strict):
@@ -70,38 +78,100 @@ def evaluate(dictionary: Dictionary, data: EvaluationData, settings: Settings, s
         if no feature fires on the terms of a family.
     """
     model = load_language_model(data.model_folder, torch.float32, data.device)
-    terms = read_terms(model, HookPoint(cast(Site, data.site), data.layer))
+    point = HookPoint(cast(Site, data.site), data.layer)
+    terms = read_terms(model, point)
+    prompts = [
+        (prompt.tokens, dictionary.encode(prompt.x).double().cpu().numpy()) for prompt in read_prompts(model, point)
+    ]
     codes = dictionary.encode(terms.x)
     strengths = dictionary.strengths(codes).double().cpu().numpy()
     values, activations = codes.double().cpu().numpy(), terms.x.double().cpu().numpy()
     scores: list[Score] = []
     for number, (family, names) in enumerate(FAMILIES.items()):
         rng = np.random.default_rng([seed, number])
-        scores += _family(family, len(names), terms, values, strengths, activations, dictionary, settings, rng, seed)
+        size = dictionary.traits.group_size
+        unit = chosen_unit(family, terms, strengths, size, settings.columns)
+        scores += _family(family, len(names), unit, terms, values, strengths, activations, size, settings, rng, seed)
+        scores += _components(family, names, values[_measured(terms, family)][:, unit], terms, seed)
+        scores += _norms(family, unit, prompts, seed)
     return scores
+
+
+def _chooses(terms: Terms) -> NDArray[np.bool_]:
+    return terms.template < len(TEMPLATES) // 2
+
+
+def _measured(terms: Terms, family: str) -> NDArray[np.bool_]:
+    measured: NDArray[np.bool_] = ~_chooses(terms) & (terms.family == family)
+    return measured
+
+
+def chosen_unit(family: str, terms: Terms, strengths: Floats, group_size: int, columns: int) -> Integers:
+    """Codes of the unit that tells a family best on the templates that choose.
+
+    Raises
+    ------
+    UnweaveError
+        if no feature fires on the terms of the family.
+    """
+    chooses, positive = _chooses(terms), terms.family == family
+    if not (strengths[chooses & positive].std(axis=0) > 0).any():
+        raise UnweaveError(f"no feature varies over the {family}s: leave temporal geometry out for this dictionary")
+    auc = aucs(strengths[chooses], positive[chooses])
+    return unit_of(auc, strengths[chooses & positive], group_size, columns)
+
+
+def _components(family: str, names: Sequence[str], points: Floats, terms: Terms, seed: int) -> list[Score]:
+    """Where each measured sentence lies on the first two principal components of the unit, and what they explain."""
+    score = partial(Score, dataset=family, higher_is_better=None, seed=seed)
+    coordinates, shares = standardised_components(points, COMPONENTS)
+    places = terms.place[_measured(terms, family)]
+    rows = [
+        score(metric=metric, value=value, n=1, unit="standard deviations", x_name="sentence", x=i, label=names[place])
+        for metric, column in zip(("first_component", "second_component"), coordinates.T, strict=False)
+        for i, (value, place) in enumerate(zip(column.tolist(), places.tolist(), strict=True))
+    ]
+    return rows + [
+        score(metric="explained_by_component", value=share, n=len(points), unit="1", x_name="component", x=i)
+        for i, share in enumerate(shares.tolist(), start=1)
+    ]
+
+
+def _norms(family: str, unit: Integers, prompts: Sequence[tuple[list[str], Floats]], seed: int) -> list[Score]:
+    return [
+        Score(
+            metric="norm",
+            value=float(np.linalg.norm(codes[unit])),
+            dataset=family,
+            n=1,
+            unit="code",
+            higher_is_better=None,
+            x_name=f"token of prompt {number}",
+            x=place,
+            label=token,
+            seed=seed,
+        )
+        for number, (tokens, along) in enumerate(prompts, start=1)
+        for place, (token, codes) in enumerate(zip(tokens, along, strict=True))
+    ]
 
 
 def _family(
     family: str,
     period: int,
+    unit: Integers,
     terms: Terms,
     codes: Floats,
     strengths: Floats,
     activations: Floats,
-    dictionary: Dictionary,
+    size: int,
     settings: Settings,
     rng: np.random.Generator,
     seed: int,
 ) -> list[Score]:
-    chooses = terms.template < len(TEMPLATES) // 2
-    positive = terms.family == family
+    chooses, positive = _chooses(terms), terms.family == family
     firing = strengths[chooses & positive].std(axis=0) > 0
-    if not firing.any():
-        raise UnweaveError(f"no feature varies over the {family}s: leave temporal geometry out for this dictionary")
-    size = dictionary.traits.group_size
-    auc = aucs(strengths[chooses], positive[chooses])
-    unit = unit_of(auc, strengths[chooses & positive], size, settings.columns)
-    measured = ~chooses & positive
+    measured = _measured(terms, family)
     places, folds = terms.place[measured], terms.template[measured] % FOLDS
     strength = np.linalg.norm(codes[~chooses][:, unit], axis=1)
     p_value, null = permutation_test(codes[measured][:, unit], places, period, folds, settings.permutations, rng)

@@ -49,6 +49,14 @@ TEMPLATES = (
 )
 
 
+PROMPTS = (
+    "The office opens on Monday and closes again on Friday",
+    "In March the garden was bare, and by July it was full of roses",
+    "The doctor crossed the bridge with a letter about the engine",
+)
+"""Along which a unit is followed; the last one has no term."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """Activations (n, d) at the last token of every term in every template."""
@@ -60,6 +68,26 @@ class Terms:
     """(n,) of the term in its family, from 0"""
     template: Integers
     """(n,)"""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Text of every token but the first, which is context only, and the activations (n, d) there."""
+
+    tokens: list[str]
+    x: Tensor
+
+
+def read_prompts(model: LanguageModel, point: HookPoint) -> list[Prompt]:
+    """Run the model on the prompts, one at a time."""
+    found = []
+    for text in PROMPTS:
+        ids = model.tokenizer(text)["input_ids"]
+        with capture(model.model, [point]) as activations:
+            model.model(input_ids=torch.tensor([ids], device=model.model.device), use_cache=False)
+        tokens = [str(model.tokenizer.decode([token])) for token in ids[1:]]
+        found.append(Prompt(tokens, activations[point][0, 1:].float()))
+    return found
 
 
 def read_terms(model: LanguageModel, point: HookPoint) -> Terms:
