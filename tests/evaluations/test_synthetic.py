@@ -13,7 +13,7 @@ from unweave.config import EvaluationEntry
 from unweave.errors import UnweaveError
 from unweave.evaluations.evaluation import EvaluationData
 from unweave.evaluations.run import refitting, run_evaluation, with_replaced
-from unweave.evaluations.synthetic import Settings, evaluate
+from unweave.evaluations.synthetic import Settings, evaluate, ranks_of
 from unweave.evaluations.synthetic.recovery import Firings, carriers, linear_readers, one_to_one, overlaps, uniqueness
 from unweave.evaluations.synthetic.settings import WorldSettings
 from unweave.evaluations.synthetic.world import World, binary_entropy, zipf_probabilities
@@ -321,6 +321,17 @@ def test_a_feature_in_two_copies_is_split_and_matched_once(find):
     assert find(scores, metric="unit_f1") == find(scores, metric="feature_f1") == pytest.approx(1)
 
 
+def test_a_group_that_could_write_more_is_told_from_what_it_writes():
+    atoms, readers = torch.eye(8), torch.eye(8)
+    readers[1] = 0
+    group = Oracle({"readers": readers, "atoms": atoms}, Traits(signed=True, linear=False, group_size=4))
+    x = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    x[:, 4:] = 0
+    ranks = ranks_of(group, x, CPU)
+    assert ranks["decoder"].tolist() == [4, 4]
+    assert ranks["written"].tolist() == [3, 0]
+
+
 def test_groups_recover_subspaces_that_single_directions_split(find):
     planted = WorldSettings(**{**ORTHOGONAL, "features": 10, "dimensions": [2]})
     grouped = scored(oracle(planted, group_size=2, signed=True), planted)
@@ -328,7 +339,10 @@ def test_groups_recover_subspaces_that_single_directions_split(find):
     assert find(grouped, metric="units_per_feature", x=2) == 1
     assert find(grouped, metric="splitting_ratio", x=2) == 1
     assert find(grouped, metric="unit_f1") == pytest.approx(1)
+    for label in ("decoder", "written", "planted"):
+        assert find(grouped, metric="matched_rank", label=label, x=2) == 2
     single = scored(oracle(planted, signed=True), planted)
+    assert not [score for score in single if score.metric == "matched_rank"]
     assert find(single, metric="capture", label="", x=2) == pytest.approx(0.5, abs=1e-5)
     assert find(single, metric="units_per_feature", x=2) == 2
 

@@ -13,6 +13,8 @@ dictionary starts the fits.
   feature; dead units count 0. `feature_f1`: of each feature against its one-to-one partner, 0 without one.
 - `capture`: share of each feature's subspace in the span of its partner, by dimension. Control: random directions.
 - `splitting_ratio`: directions that carry 90 % of a feature / its dimension, `units_per_feature`: the same in units.
+- `matched_rank`, of groups alone: dimensions that hold 90 % of what the partner of each feature can write (`decoder`)
+  and of what it writes on these tokens (`written`), by dimension; under the label `planted` that dimension.
 - `firing_entropy`: sum of the entropies of the firings of the units, in bits; under the label `planted` the entropy of
   what was planted.
 - `fve`, `l0`, `features_per_token`, `norm_ratio` and `relative_bias` (both 1 without shrinkage) and `dead` as in
@@ -39,11 +41,13 @@ from unweave.evaluations.core import token_scores
 from unweave.evaluations.core.firing import firing, firing_shares
 from unweave.evaluations.core.tally import WITHOUT_FIRST, tallies
 from unweave.evaluations.evaluation import EvaluationData, Refit
+from unweave.evaluations.group_ranks import covariances, written_spectra
 from unweave.evaluations.synthetic.recovery import Firings
 from unweave.evaluations.synthetic.scores import Comparison
 from unweave.evaluations.synthetic.settings import WorldSettings
 from unweave.evaluations.synthetic.world import World
 from unweave.methods.dictionary import Dictionary
+from unweave.methods.sasa.ranks import MIN_TOKENS, CodeCovariance, decoder_spectra, rank90
 from unweave.results.scores import Score
 
 TRAIN, TEST = 0, 1
@@ -119,9 +123,10 @@ def _world_scores(name: str, data: EvaluationData, refit: Refit, settings: Setti
     test = world.sample(settings.test_tokens, TEST)
     k = max(1, round(world.settings.active))
     firings = firings_of(fitted, test.x, test.fires, k, data.device)
+    ranks = ranks_of(fitted, test.x, data.device)
     return [
         *_core_scores(name, fitted, test.x, k, data.device, seed),
-        *Comparison(name, world, fitted, firings, torch.cov(test.x.T.double()), seed).scores(),
+        *Comparison(name, world, fitted, firings, ranks, torch.cov(test.x.T.double()), seed).scores(),
     ]
 
 
@@ -146,3 +151,21 @@ def firings_of(dictionary: Dictionary, x: Tensor, fires: Tensor, k: int, device:
         codes = dictionary.encode(rows.to(device))
         counts.add(firing(dictionary, codes, k), truth.to(device), codes)
     return counts
+
+
+def ranks_of(dictionary: Dictionary, x: Tensor, device: torch.device) -> dict[str, Tensor]:
+    """Dimensions (U,) of what each group can write, and of what it writes on x (n, d); nothing without groups.
+
+    A group that is active on fewer than ten tokens writes 0 dimensions.
+    """
+    size = dictionary.traits.group_size
+    if size == 1:
+        return {}
+    blocks = dictionary.atoms.double().reshape(-1, size, dictionary.atoms.shape[1])
+    seen = CodeCovariance.empty(len(blocks), size, device)
+    for rows in torch.split(x, BATCH_TOKENS):
+        seen.add(dictionary.encode(rows.to(device)))
+    alive = seen.counts >= MIN_TOKENS
+    written = torch.zeros(len(blocks), dtype=torch.int64, device=device)
+    written[alive] = rank90(written_spectra(covariances(seen, alive), blocks[alive]))
+    return {"decoder": rank90(decoder_spectra(blocks)).cpu(), "written": written.cpu()}

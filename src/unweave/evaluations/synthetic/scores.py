@@ -1,6 +1,6 @@
 """Scores that compare a dictionary with what was planted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,13 +37,15 @@ class Comparison:
     world: World
     dictionary: Dictionary
     firings: Firings
+    ranks: Mapping[str, Tensor]
+    """Dimensions (U,) of each unit, by how they are counted."""
     covariance: Tensor
     """(d, d) float64 of the sample."""
     seed: int
 
     def scores(self) -> list[Score]:
         """Every score, with its control."""
-        return [*self._directions(), *self._detections(), *self._splitting(), *self._entropies()]
+        return [*self._directions(), *self._detections(), *self._splitting(), *self._ranks(), *self._entropies()]
 
     @cached_property
     def _atoms(self) -> Tensor:
@@ -109,6 +111,18 @@ class Comparison:
         for metric, unit, divisor in (("splitting_ratio", 1, self._widths), ("units_per_feature", size, 1)):
             counts = carriers(self.firings, self._atoms, self.world.bases, self.world.feature_of_row, unit)
             yield from self._by_dimension(metric, counts.double().numpy() / divisor, higher_is_better=False)
+
+    def _ranks(self) -> Iterator[Score]:
+        units, features = one_to_one(self._ours.similarity)
+        counted = {label: ranks.numpy()[units] for label, ranks in self.ranks.items()}
+        if counted:
+            counted[PLANTED] = self._widths[features]
+        for label, ranks in counted.items():
+            of_features = np.zeros(len(self._widths))
+            of_features[features] = ranks
+            yield from self._by_dimension(
+                "matched_rank", of_features, unit="dimensions", higher_is_better=None, label=label
+            )
 
     def _entropies(self) -> Iterator[Score]:
         units = self.firings.of_units
