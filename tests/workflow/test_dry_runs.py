@@ -18,14 +18,14 @@ JOBS = {
         "harvest_smollm2": 10,
         "harvest_smollm2-untrained": 2,
         "fit": 57,
-        "figure": 37,
+        "figure": 42,
         "table": 17,
     },
     "ci.yaml": {"fetch": 3, "model": 1, "text": 3, "harvest_smollm2": 4, "fit": 5, "evaluate": 25, "figure": 4},
 }
 PAPER_JOBS = {
     "ica": {"model": 2, "text": 5, "fit": 266, "evaluate": 872},
-    "bae": {"model": 2, "text": 2, "harvest_llama32-1b": 4, "harvest_llama32-3b": 4, "fit": 27, "evaluate": 134},
+    "bae": {"model": 2, "text": 2, "harvest_llama32-1b": 4, "harvest_llama32-3b": 4, "fit": 27, "evaluate": 137},
     "snmf": {"model": 4, "text": 2, "harvest_gpt2": 3, "harvest_llama31-8b": 3, "fit": 62, "evaluate": 141},
     "sasa": {"model": 2, "text": 2, "harvest_gpt2": 3, "harvest_mistral-7b": 3, "fit": 17, "evaluate": 107},
 }
