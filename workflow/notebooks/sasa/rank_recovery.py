@@ -22,8 +22,8 @@ titles = {}  # registry keys to the names that the figure prints
 # nuclear norm, and compares the rank of each group with the dimension of the feature matched to it.
 #
 # **Here** features of 1, 2 and 4 dimensions and groups of 4, with the nuclear norm and with weight decay in its place:
-# dimensions that hold 90 % of what the matched group can write (its decoder) and of what it does write. Hollow: the
-# planted dimension.
+# dimensions that hold 90 % of what the matched group can write (its decoder) and of what it does write, 0 for a silent
+# group. Dotted: the planted dimension.
 #
 # **What differs**: 24 features in 64 dimensions, one weight, short fits; the paper's numbers are not known.
 #
