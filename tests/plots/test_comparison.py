@@ -51,6 +51,13 @@ def test_arms_at_other_sites_and_of_other_models_are_named(scores):
     ]
 
 
+def test_curves_are_of_the_layer_that_the_foot_names(scores):
+    arms = [rows("ica-v2", layer=2, value=0.9), rows("ica-v2"), rows("snmf"), rows("sae-topk")]
+    figure, data = draw(pd.concat(arms, ignore_index=True), TITLES, read("ica"), CURVES, ("ica-v2",))
+    assert any("layer 10" in text.get_text() for text in drawn_texts(figure))
+    assert set(data["layers"]) == {"10"}
+
+
 def test_points_are_means_over_corpora_beside_their_control(scores):
     _, data = draw(scores, TITLES, read("ica"), POINTS)
     own = data[data["label"] == ""].set_index("title")["value"]

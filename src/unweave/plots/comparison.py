@@ -1,6 +1,7 @@
 """Arms side by side: rows of panels, each one metric as points, against a free variable, or by layer."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 from textwrap import fill
 from typing import Any
@@ -54,7 +55,8 @@ def draw(
         Whether the scores are of planted data, in which no language model takes part.
     """
     everything = Selection.of(scores, titles)
-    leading = Selection.of(scores, titles, headline)
+    # The layer that most of the leading arms have may be another one than the layer that the foot names.
+    leading = replace(Selection.of(scores, titles, headline), layer=everything.layer)
     flat = [panel for row in panels for panel in row]
     controls = {name: CONTROL_LINES[place] for place, name in enumerate(_names(flat, "control_name"))}
     heights = [CURVE_HEIGHT if row[0].is_curve else points_height(everything, row) for row in panels]
