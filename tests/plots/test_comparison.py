@@ -58,6 +58,16 @@ def test_curves_are_of_the_layer_that_the_foot_names(scores):
     assert set(data["layers"]) == {"10"}
 
 
+def test_arms_without_a_number_are_named_in_the_order_of_the_arms():
+    arms = ["bae", "ica-v2", "kmeans", "pca", "random", "sae-topk", "sasa", "snmf"]
+    lacking = [rows(arm).query("metric == 'fve'") for arm in arms]
+    scores = pd.concat([rows("diffmeans"), *lacking], ignore_index=True)
+    figure, _ = draw(scores, {}, read("ica"), POINTS)
+    places = [text.get_position()[1] for text in drawn_texts(figure) if text.get_text() == "not measured"]
+    assert len(places) == len(arms)
+    assert places == sorted(places)
+
+
 def test_points_are_means_over_corpora_beside_their_control(scores):
     _, data = draw(scores, TITLES, read("ica"), POINTS)
     own = data[data["label"] == ""].set_index("title")["value"]

@@ -212,7 +212,7 @@ def points(frame: Frame, row: Sequence[Panel], selection: Selection, letters: It
             for arm, of_arm in rows.groupby("arm", sort=False):
                 _point(ax, of_arm.iloc[0], selection.look(str(arm)), place[str(arm)], hollow=hollow)
         parts[letter] = pd.concat([rows for _, rows in tables], ignore_index=True)
-        for arm in set(arms) - set(parts[letter]["arm"]):
+        for arm in (arm for arm in arms if arm not in set(parts[letter]["arm"])):
             ax.text(
                 0.02, place[arm], "not measured", transform=ax.get_yaxis_transform(), va="center", color=style.MUTED
             )
