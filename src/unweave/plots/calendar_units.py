@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from unweave.errors import UnweaveError
 from unweave.plots import style
 from unweave.plots.layout import sheet
-from unweave.plots.selection import Titles, drawn, measured, subject, title
+from unweave.plots.selection import Titles, drawn, measured, middle_layer, subject, title
 from unweave.plots.sentences import bullets, claim, grid
 from unweave.results.references import References
 
@@ -40,8 +40,7 @@ def draw(
         if an arm was not evaluated.
     """
     model = subject(scores)
-    layers = sorted(scores["layer"].unique())
-    here = scores[scores["layer"] == layers[len(layers) // 2]]
+    here = middle_layer(scores)
     if missing := [arm for arm in arms if arm not in set(here["method"])]:
         raise UnweaveError(f"no units of {', '.join(missing)}: add it to the methods of temporal-geometry")
     norms = measured(here[here["method"] == arms[0]], "norm")

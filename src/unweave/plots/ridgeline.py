@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from unweave.errors import UnweaveError
 from unweave.plots import style
 from unweave.plots.layout import sheet
-from unweave.plots.selection import Titles, drawn, measured, subject, title
+from unweave.plots.selection import Titles, drawn, measured, middle_layer, subject, title
 from unweave.plots.sentences import bullets, claim, grid, with_interval
 from unweave.results.references import References
 
@@ -44,8 +44,7 @@ def draw(
         if one of the two was not evaluated.
     """
     model = subject(scores)
-    layers = sorted(scores["layer"].unique())
-    here = scores[(scores["layer"] == layers[len(layers) // 2]) & (scores["dataset"] == scores["dataset"].iloc[0])]
+    here = middle_layer(scores[scores["dataset"] == scores["dataset"].iloc[0]])
     known = style.in_order(here["method"])
     if missing := [arm for arm in arms if arm not in known]:
         raise UnweaveError(f"no traces of {', '.join(missing)}: add it to the methods of sentence-traces")

@@ -55,6 +55,13 @@ def subject(scores: pd.DataFrame) -> str:
     return str(found["model"].iloc[0])
 
 
+def middle_layer(scores: pd.DataFrame) -> pd.DataFrame:
+    """Rows at the middle one of the layers, the later of two."""
+    layers = sorted(scores["layer"].unique())
+    rows: pd.DataFrame = scores[scores["layer"] == layers[len(layers) // 2]]
+    return rows
+
+
 def measured(
     scores: pd.DataFrame, metric: str, x_name: str | None = None, label: str | None = None, dataset: str | None = None
 ) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from unweave.plots import style
 from unweave.plots.layout import Frame, sheet
-from unweave.plots.selection import Titles, drawn, measured, subject, title
+from unweave.plots.selection import Titles, drawn, measured, middle_layer, subject, title
 from unweave.plots.sentences import bullets, claim, grid
 from unweave.results.references import References
 
@@ -42,8 +42,7 @@ def draw(scores: pd.DataFrame, titles: Titles, references: References) -> tuple[
         the paper's version 1 if it is there, since the figure is of that version.
     """
     model = subject(scores)
-    layers = sorted(scores["layer"].unique())
-    here = scores[(scores["layer"] == layers[len(layers) // 2]) & (scores["dataset"] == scores["dataset"].iloc[0])]
+    here = middle_layer(scores[scores["dataset"] == scores["dataset"].iloc[0]])
     arms = style.in_order(here["method"])
     arm = next((method for method in arms if method.startswith("ica-v1")), arms[0])
     shown = here[here["method"] == arm]
