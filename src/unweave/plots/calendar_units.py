@@ -87,9 +87,7 @@ def _norms(ax: Axes, rows: pd.DataFrame, colour: str, largest: float) -> None:
     for family, line in UNIT_LINES.items():
         own = measured(rows, "norm", dataset=family)
         ax.plot(own["x"], own["value"], color=colour, linestyle=line, linewidth=1.2, marker="o", markersize=2.5)
-    words = measured(rows, "norm", dataset="weekday")["label"]
-    # The first token is context only.
-    texts = [("… " if not place else "") + text.strip() for place, text in enumerate(words)]
+    texts = style.token_labels(measured(rows, "norm", dataset="weekday")["label"])
     ax.set_xticks(range(len(texts)), texts, rotation=30, ha="right", rotation_mode="anchor")
     ax.set(ylabel="norm", xlim=(-0.5, len(texts) - 0.5), ylim=(-0.05 * largest, 1.08 * largest))
 

@@ -99,9 +99,7 @@ def _ridges(ax: Axes, traces: pd.DataFrame, words: pd.DataFrame, colour: str) ->
     ax.set_yticks(range(len(names)), names)
     ax.set_ylabel("feature")
     ax.set_xlim(-0.5, len(words) - 0.5)
-    # A harvest leaves the first token out.
-    texts = [("… " if not place else "") + (text.strip() or "·") for place, text in enumerate(words["label"])]
-    ax.set_xticks(places, texts, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_xticks(places, style.token_labels(words["label"]), rotation=40, ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
     ax.grid(visible=False)
 

@@ -112,16 +112,10 @@ def _sentences(frames: list[Frame], rows: pd.DataFrame, sentences: list[pd.DataF
         trace.set_xticks([])
         _heat(heat, rows, positions, pair, strongest)
         heat.set_xlim(0, longest)
-        # A harvest leaves the first token out.
-        words = [("… " if not place else "") + _printable(text) for place, text in enumerate(tokens["label"])]
+        words = style.token_labels(tokens["label"])
         heat.set_xticks(np.arange(len(words)) + 0.5, words, rotation=40, ha="right", rotation_mode="anchor")
         for label, x in zip(heat.get_xticklabels(), positions, strict=True):
             label.set_fontweight("bold" if x in targets.index else "normal")
-
-
-def _printable(token: str) -> str:
-    """Token as it is read: without the space before it; a token of nothing else is shown as a dot."""
-    return token.strip() or "·"
 
 
 def _heat(ax: Axes, rows: pd.DataFrame, positions: list[float], pair: list[int], strongest: float) -> None:

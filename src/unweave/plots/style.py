@@ -228,6 +228,14 @@ def layers_axis(ax: Axes, layers: Iterable[int]) -> None:
     ax.set_xlabel("layer")
 
 
+def token_labels(texts: Iterable[str]) -> list[str]:
+    """Tokens of a sentence as they are read, without the space before them; one of nothing else is a dot.
+
+    The first gets an ellipsis: the token before it, which is context only, is left out.
+    """
+    return [("… " if not place else "") + (text.strip() or "·") for place, text in enumerate(texts)]
+
+
 def counts_axis(ax: Axes, values: Iterable[float], everything: float | None = None) -> None:
     """Logarithmic axis of counts with plain numbers as ticks; `everything` is the size of the full dictionary."""
     shown = sorted(set(values))
